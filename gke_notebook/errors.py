@@ -1,4 +1,4 @@
-"""The errors that a user can meet; each text says what was wrong, where, the nearest valid choice and what to do next."""
+"""The errors a user can meet; each text says what was wrong, where, the nearest valid choice and what to do next."""
 
 from __future__ import annotations
 

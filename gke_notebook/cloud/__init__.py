@@ -1,0 +1,1 @@
+"""The Google Cloud APIs: finding a GKE cluster and the credentials for it."""

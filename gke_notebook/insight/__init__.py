@@ -1,0 +1,1 @@
+"""From observed objects to a state, a timeline, an explanation; pure."""

@@ -1,0 +1,1 @@
+"""One file per magic: parse, call the session, display."""

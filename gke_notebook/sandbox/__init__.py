@@ -1,0 +1,1 @@
+"""An embedded GKE on this machine: Kubernetes API, controllers, node agent, GKE API, metrics."""

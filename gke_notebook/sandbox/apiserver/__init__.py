@@ -1,0 +1,1 @@
+"""The Kubernetes API of the sandbox: one generic store behind HTTP."""

@@ -1,0 +1,1 @@
+"""Job controller, scheduler and garbage collection: plain clients of the API server."""

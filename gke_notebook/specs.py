@@ -1,0 +1,121 @@
+"""What a user asks for, as plain frozen data; no I/O and nothing of Kubernetes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Framework = Literal["none", "torch", "jax", "tensorflow"]
+FRAMEWORKS: tuple[str, ...] = get_args(Framework)
+
+
+@dataclass(frozen=True)
+class AcceleratorRequest:
+    """So many accelerators of one type on each node.
+
+    Args:
+        type: the short name in the catalog, for example ``l4``.
+        count: accelerators per node.
+    """
+
+    type: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class ShippedName:
+    """One name of the notebook that travels with the cell.
+
+    Args:
+        name: the name as the cell uses it.
+        kind: what it is.
+        source: the Python source that defines it in the job.
+        size: bytes of that source.
+    """
+
+    name: str
+    kind: Literal["import", "function", "class", "value"]
+    source: str
+
+    @property
+    def size(self) -> int:
+        """How many bytes travel for it."""
+        return len(self.source.encode())
+
+
+@dataclass(frozen=True)
+class ShippedFile:
+    """One file that travels with the cell.
+
+    Args:
+        path: where it will lie, relative to the job's working directory, with forward slashes.
+        content: its bytes.
+        mode: its permission bits.
+    """
+
+    path: str
+    content: bytes = field(repr=False)
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class Program:
+    """A cell made into a program: everything that is shipped.
+
+    Args:
+        cell: the cell's source. Its first line stands for the magic line, so that line numbers are those of the cell.
+        names: what travels from the notebook, in the order in which it must be defined.
+        files: included files.
+        requirements: requirement specifiers for pip.
+    """
+
+    cell: str
+    names: tuple[ShippedName, ...] = ()
+    files: tuple[ShippedFile, ...] = ()
+    requirements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """A training job as the user asked for it, checked and complete.
+
+    Args:
+        name: the job's name, a DNS label of RFC 1035.
+        program: what runs in every rank.
+        namespace: where it runs.
+        run: the id of this run, unique per submission.
+        owner: who submitted it, as a label value.
+        nodes: how many nodes (pods).
+        procs_per_node: processes (ranks) on each node.
+        framework: whose rendezvous is wired.
+        accelerator: what each node holds, None for CPU only.
+        image: the container image.
+        env: environment variables for every rank.
+        cpu: CPUs requested per node, in cores.
+        memory_gib: memory requested per node, in GiB.
+        max_duration: seconds after which the job is stopped, None for no limit.
+        max_retries: how often each node may be started again after a failure.
+        price_usd_hour: the planned price of the whole job in USD/hour, None when unknown.
+    """
+
+    name: str
+    program: Program
+    namespace: str
+    run: str
+    owner: str
+    nodes: int = 1
+    procs_per_node: int = 1
+    framework: Framework = "none"
+    accelerator: AcceleratorRequest | None = None
+    image: str = ""
+    env: tuple[tuple[str, str], ...] = ()
+    cpu: float = 1.0
+    memory_gib: float = 2.0
+    max_duration: int | None = None
+    max_retries: int = 0
+    price_usd_hour: float | None = None
+
+    @property
+    def ranks(self) -> int:
+        """How many processes run in all."""
+        return self.nodes * self.procs_per_node

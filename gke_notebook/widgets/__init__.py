@@ -1,0 +1,1 @@
+"""Views over a job's state; each has a plain-text and a static-HTML form."""
