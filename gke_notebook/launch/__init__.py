@@ -1,1 +1,1 @@
-"""What runs inside the pod: rendezvous, rank wiring, result return. Standard library only; it is shipped with the job."""
+"""What runs inside the pod: rendezvous, rank wiring, result return. Standard library only; it travels with the job."""
