@@ -226,3 +226,18 @@ class ListMetadata(msgspec.Struct, frozen=True, rename="camel"):
 
 
 Manifest = dict[str, Any]
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line of a job's log.
+
+    `time` is the kubelet's timestamp, `index` the completion index of the pod, `rank` the global rank that wrote it
+    (None for the launcher itself when several ranks share the pod), `attempt` counts the pods of that index from 0.
+    """
+
+    time: datetime | None
+    index: int
+    rank: int | None
+    pod: str
+    attempt: int
+    text: str

@@ -19,7 +19,8 @@ CELL_FILE = "cell.py"
 NAMES_FILE = "notebook.py"
 REQUIREMENTS_FILE = "requirements.txt"
 INCLUDE_FILE = "include.tar.gz"
-LAUNCH_DIRECTORY = "launch"
+BOOTSTRAP_FILE = "run.py"  # the container runs `python3 <program directory>/run.py`
+LAUNCH_PACKAGE = "gke_notebook_launch"  # the name under which gke_notebook.launch travels
 
 # Environment variables that the manifest sets and the launcher reads.
 ENV_JOB = "GKE_NOTEBOOK_JOB"
@@ -49,5 +50,6 @@ TENSORFLOW_PORT = 2222
 TERMINATION_MESSAGE_LIMIT = 4096
 RESULT_LIMIT = 1 * 2**20  # bytes of the encoded result, before base64
 OUTPUT_LIMIT = 4 * 2**20  # bytes of the output archive, after compression
+RANK_PREFIX = "[rank {rank}] "  # before every line of a rank when several ranks share a pod
 MARKER = "\x1egke-notebook:"  # a record separator no ordinary line starts with
 CHUNK = 8192  # base64 characters in one marked line

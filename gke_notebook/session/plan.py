@@ -1,0 +1,50 @@
+"""What will be created, as shown before anything is: the spec, its objects, the price, the notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gke_notebook.objects import Manifest
+from gke_notebook.specs import TrainSpec
+
+
+@dataclass(frozen=True)
+class Price:
+    """What the planned nodes cost by list price.
+
+    Args:
+        usd_hour: for all nodes together, in USD/hour.
+        basis: where the figure comes from: machine type, region, provisioning model, date of the price list.
+        simulated: whether the nodes are pretended, so that nothing is billed.
+    """
+
+    usd_hour: float
+    basis: str
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training job that has not been created yet; `Session.apply` creates exactly `manifests`.
+
+    Args:
+        spec: the job as asked for, complete.
+        manifests: the Kubernetes objects, in the order in which they are created.
+        context: the name of the connection it is planned for.
+        placement: one clause that says where it will run, for example ``2 x 1 L4 (nvidia-l4)``.
+        price: the price where known.
+        notes: sentences worth knowing: defaults that were set, what is simulated.
+    """
+
+    spec: TrainSpec
+    manifests: tuple[Manifest, ...] = field(repr=False)
+    context: str = ""
+    placement: str = ""
+    price: Price | None = None
+    notes: tuple[str, ...] = ()
+
+    def max_cost(self) -> float | None:
+        """The most that the job can cost by list price in USD: the price for the whole of `max_duration`, None if unknown."""
+        if self.price is None or self.spec.max_duration is None:
+            return None
+        return self.price.usd_hour * self.spec.max_duration / 3600
