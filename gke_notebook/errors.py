@@ -59,3 +59,20 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return "choose one of: " + ", ".join(known)
+
+
+class JobFailed(GkeNotebookError):  # noqa: N818
+    """A training job has ended without success; the text names the first failing rank, its exit code and the traceback.
+
+    Args:
+        text: the message.
+        name: the job's name.
+    """
+
+    def __init__(self, text: str, name: str = "") -> None:
+        super().__init__(text)
+        self.name = name
+
+
+class StillRunning(GkeNotebookError, TimeoutError):  # noqa: N818
+    """A wait ended before the job did; the job goes on."""
