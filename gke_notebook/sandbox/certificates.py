@@ -101,8 +101,6 @@ def _make(paths: Certificates) -> None:
     write_private(paths.certificate, server.public_bytes(pem).decode())
     write_private(
         paths.key,
-        server_key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
+        server_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode(),
     )
     # The authority's key is not kept: nothing else is ever signed by it.

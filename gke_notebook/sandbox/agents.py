@@ -1,0 +1,94 @@
+"""The sandbox's second process: controllers, scheduler and node agent, ordinary clients of the API server.
+
+It reads its settings from standard input and keeps reading: the end of that input means that the main process is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import ssl
+import sys
+from pathlib import Path
+
+import msgspec
+
+from gke_notebook.cluster.connection import Connection, static_token
+from gke_notebook.sandbox import controllers, node
+from gke_notebook.sandbox.options import AgentSettings
+from gke_notebook.sandbox.pools import default_pools
+
+_log = logging.getLogger("gke_notebook.sandbox.agents")
+
+
+async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
+    """Run every agent until one of them fails or `stop` is set.
+
+    Args:
+        settings: how to reach the API server, and what the node agent needs.
+        stop: set from outside to end.
+    """
+    connection = Connection(
+        server=settings.server,
+        context="sandbox",
+        tls=ssl.create_default_context(cafile=settings.authority),
+        token=static_token(settings.token),
+    )
+    config = node.NodeConfig(
+        pools=default_pools(settings.options.simulated_nodes),
+        directory=Path(settings.directory),
+        runtimes=settings.options.runtimes,
+        kubelet_token=settings.kubelet_token,
+        tls_certificate=Path(settings.certificate),
+        tls_key=Path(settings.key),
+        registered=_announce,
+    )
+    tasks = [
+        asyncio.create_task(controllers.run(connection), name="controllers"),
+        asyncio.create_task(node.run(connection, config), name="node agent"),
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    # Controllers first, so that none of them replaces a pod that the node agent is about to end.
+    for task in [stopping, *tasks]:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    for task in done - {stopping}:
+        raise RuntimeError(f"the {task.get_name()} ended by itself")
+
+
+def _announce() -> None:
+    """Tell the main process that the nodes are there."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    settings = msgspec.json.decode(await reader.readline(), type=AgentSettings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    async def orphaned() -> None:
+        await reader.read()
+        _log.error("the main process is gone; ending every pod")
+        # Nothing can be reported any more. The reaper ends the pods as soon as we are gone.
+        os._exit(1)
+
+    watcher = asyncio.create_task(orphaned())
+    try:
+        await run(settings, stop)
+    finally:
+        watcher.cancel()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(_main())

@@ -1,0 +1,162 @@
+"""Bringing the sandbox up and down from outside; light, because a notebook waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from gke_notebook.errors import GkeNotebookError, InvalidInput
+from gke_notebook.sandbox.home import Home
+from gke_notebook.sandbox.options import Options, Running
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 20.0
+
+
+class SandboxFailed(GkeNotebookError):  # noqa: N818
+    """The sandbox did not come up or go down; the text has its last words."""
+
+
+def status(home: Home) -> Running | None:
+    """Say what runs, or None.
+
+    Args:
+        home: where the sandbox keeps its state.
+    """
+    if not home.running():
+        return None
+    try:
+        return msgspec.json.decode(home.run_file.read_bytes(), type=Running)
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+        return None  # it is just starting or stopping
+
+
+def up(home: Home, options: Options) -> tuple[Running, bool]:
+    """Bring the sandbox up, or find the one that is up.
+
+    Args:
+        home: where it keeps its state.
+        options: how it should be.
+
+    Returns:
+        What runs, and whether it was started by this call.
+
+    Raises:
+        InvalidInput: one is up already with other options.
+        SandboxFailed: it did not come up.
+    """
+    home.create()
+    with _command_lock(home):
+        found = status(home)
+        if found is not None and found.ready:
+            if options not in (Options(), found.options):
+                raise InvalidInput(
+                    "a sandbox is up already with other options; `gke-notebook sandbox down --keep`, then up again"
+                )
+            return found, False
+        if not home.running():
+            home.run_file.unlink(missing_ok=True)
+            _start(home, options)
+        return _wait_ready(home), True
+
+
+def _start(home: Home, options: Options) -> None:
+    log = (home.logs / "sandbox.log").open("ab")
+    with log:
+        subprocess.Popen(
+            [
+                sys.executable, "-m", "gke_notebook.sandbox.main",
+                "--home", str(home.root), "--options", msgspec.json.encode(options).decode(),
+            ],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home.root,
+        )  # fmt: skip
+
+
+def _wait_ready(home: Home) -> Running:
+    begun = time.monotonic()
+    while time.monotonic() - begun < _START_SECONDS:
+        found = status(home)
+        if found is not None and found.ready:
+            return found
+        if time.monotonic() - begun > 2.0 and not home.running():
+            break  # it has ended again
+        time.sleep(0.01)  # the start takes a fraction of a second, and this process has nothing else to do
+    raise SandboxFailed(
+        f"the sandbox did not come up; its log {home.logs / 'sandbox.log'} ends with:\n{_last_words(home)}"
+    )
+
+
+def down(home: Home, *, keep: bool = False) -> bool:
+    """End the sandbox and every process it started, and remove its files.
+
+    Args:
+        home: where it keeps its state.
+        keep: keep the objects, so that the next `up` finds them again.
+
+    Returns:
+        Whether one was up.
+
+    Raises:
+        SandboxFailed: it does not end.
+    """
+    if not home.root.is_dir():
+        return False
+    with _command_lock(home):
+        was_up = home.running()
+        if was_up:
+            _stop(home)
+        if keep:
+            shutil.rmtree(home.pods, ignore_errors=True)
+            home.run_file.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(home.root)
+            with contextlib.suppress(OSError):
+                home.root.parent.rmdir()  # only when nothing else is in it
+        return was_up
+
+
+def _stop(home: Home) -> None:
+    found = status(home)
+    if found is None:  # it is starting: its process id comes with the run file
+        found = _wait_ready(home)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(found.pid, signal.SIGTERM)
+    begun = time.monotonic()
+    killed = False
+    while home.running():
+        waited = time.monotonic() - begun
+        if waited > _STOP_SECONDS and not killed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(found.pid, signal.SIGKILL)
+            killed = True
+        if waited > _STOP_SECONDS + 5:
+            raise SandboxFailed(f"the sandbox (process {found.pid}) does not end")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def _command_lock(home: Home) -> Iterator[None]:
+    begun = time.monotonic()
+    while (lock := home.lock("command")) is None:
+        if time.monotonic() - begun > _START_SECONDS:
+            raise SandboxFailed("another `gke-notebook sandbox` command has been at work for long; try again")
+        time.sleep(0.05)
+    with lock:
+        yield
+
+
+def _last_words(home: Home, lines: int = 12) -> str:
+    path: Path = home.logs / "sandbox.log"
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(there is no log)"

@@ -1,0 +1,88 @@
+"""What a sandbox was started with; passed from the command to its processes and kept across a restart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import msgspec
+
+from gke_notebook.errors import InvalidInput
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How a sandbox was asked to be.
+
+    `runtimes` are pairs of an image pattern and the interpreter that stands for such images;
+    `simulated_nodes` is how many nodes without processes to add; `port` is the API server's, 0 for any free one.
+    """
+
+    runtimes: tuple[tuple[str, str], ...] = ()
+    simulated_nodes: int = 0
+    port: int = 0
+
+
+def parse_runtime(text: str) -> tuple[str, str]:
+    """Read ``PATTERN=INTERPRETER``.
+
+    Args:
+        text: for example ``pytorch/*=/usr/bin/python3``; the pattern is matched against the image name as a shell would.
+
+    Raises:
+        InvalidInput: the form is wrong, or the interpreter cannot be executed.
+
+    Example:
+        >>> parse_runtime("pytorch/*=/bin/sh")
+        ('pytorch/*', '/bin/sh')
+    """
+    pattern, equals, interpreter = text.partition("=")
+    if not equals or not pattern or not interpreter:
+        raise InvalidInput(f"--runtime {text!r}: write PATTERN=INTERPRETER, for example 'pytorch/*=/usr/bin/python3'")
+    found = shutil.which(os.path.expanduser(interpreter))  # noqa: PTH111 - which takes a string
+    if found is None:
+        raise InvalidInput(
+            f"--runtime {text!r}: {interpreter} is no executable here; this interpreter is {sys.executable}"
+        )
+    return pattern, found
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """The loopback ports of the sandbox's servers."""
+
+    kubernetes: int = 0
+    gke: int = 0
+    prometheus: int = 0
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A sandbox that runs: what `sandbox status --json` prints.
+
+    `ready` is false while it still starts; `pid` is the main process. No token is in it.
+    """
+
+    state: str
+    pid: int
+    ready: bool
+    kubernetes: str
+    gke: str
+    prometheus: str
+    kubeconfig: str
+    token_file: str
+    home: str
+    started: float
+    version: str
+    options: Options
+
+
+class AgentSettings(msgspec.Struct, frozen=True):
+    """What the main process tells the agents on their standard input: it holds tokens, so it is never an argument."""
+
+    server: str
+    token: str
+    authority: str
+    kubelet_token: str
+    certificate: str
+    key: str
+    directory: str
+    options: Options
