@@ -1,0 +1,30 @@
+"""Finding or starting the sandbox: a process of its own, reached like any other cluster."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from gke_notebook.errors import NotConnected
+
+CONTEXT = "sandbox"
+_START_SECONDS = 60.0
+
+
+def ensure_up() -> str:
+    """Bring the sandbox up when none runs, and give the path of its kubeconfig file.
+
+    Raises:
+        NotConnected: it does not come up; the text has its last words.
+    """
+    command = [sys.executable, "-m", "gke_notebook.cli", "sandbox", "up", "--json"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_START_SECONDS, stdin=subprocess.DEVNULL, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotConnected(f"the sandbox could not be started ({error}); try `gke-notebook sandbox up`") from error
+    if done.returncode != 0:
+        raise NotConnected(f"the sandbox did not come up: {done.stderr.strip() or done.stdout.strip()}")
+    return str(json.loads(done.stdout)["kubeconfig"])
