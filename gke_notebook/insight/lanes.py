@@ -181,7 +181,7 @@ def _lanes(
 
 
 def _gap(entries: list[_Entry], wanted: frozenset[int], lane_limit: int, lane_lines: int) -> Iterable[Lane]:
-    """Give the lanes between two lines of everyone: entries of the same ranks move together where no rank's order breaks."""
+    """Give the lanes between two lines of everyone: entries of the same ranks move together, no rank's order breaks."""
     blocks: list[tuple[frozenset[_Source], list[_Entry]]] = []
     for entry in entries:
         for sources, own in reversed(blocks):

@@ -9,7 +9,7 @@ from datetime import datetime
 from gke_notebook import names
 from gke_notebook.insight.failures import failure_line, find_failure, retry_line
 from gke_notebook.insight.reasons import container_status, newest, why_waiting
-from gke_notebook.insight.state import Failure, JobState, NodePhase, NodeState, Phase, Span
+from gke_notebook.insight.state import JobState, NodePhase, NodeState, Phase, Span
 from gke_notebook.insight.text import count, duration, named, one_line
 from gke_notebook.objects import Condition, Event, Job, Node, Pod
 
@@ -68,7 +68,7 @@ def observe(
         price_usd_hour=_number(meta.annotations.get(names.PRICE)),
         simulated=_simulated(states, job, nodes),
     )
-    return replace(state, sentence=_sentence(state, job, by_name, now))
+    return replace(state, sentence=_sentence(state, job, by_name))
 
 
 def _gone(pods: Sequence[Pod], previous: JobState | None, now: datetime) -> JobState:
@@ -228,14 +228,13 @@ def _simulated(states: Sequence[NodeState], job: Job, nodes: Sequence[Node]) -> 
     return any(node.metadata.labels.get(names.SIMULATED) == "true" for node in used)
 
 
-def _sentence(state: JobState, job: Job, events: Mapping[str, Sequence[Event]], now: datetime) -> str:
+def _sentence(state: JobState, job: Job, events: Mapping[str, Sequence[Event]]) -> str:
     whole = count(len(state.nodes), "node")
     if state.ended:
         seconds = (state.finished - state.created).total_seconds() if state.finished and state.created else None
         after = "" if seconds is None else f" after {duration(seconds)}"
         if state.phase == "failed":
-            failure: Failure | None = state.failure
-            return failure_line(failure) if failure is not None else f"failed{after}"
+            return failure_line(state.failure) if state.failure is not None else f"failed{after}"
         if state.phase == "deleted":
             return "it is being deleted from the cluster"
         return f"{state.phase}{after} on {whole}"
@@ -249,7 +248,7 @@ def _sentence(state: JobState, job: Job, events: Mapping[str, Sequence[Event]], 
         return "suspended: no pod starts until a queue or an administrator resumes the Job"
     waiting = [node for node in state.nodes if node.phase in {"waiting", "scheduled", "starting"}]
     if not waiting:
-        return _progress(state, now)
+        return _progress(state)
     if all(not node.pod for node in waiting):
         return _uncreated(
             state, waiting, [e for e in events.get(job.metadata.name, ()) if e.involved_object.kind == "Job"]
@@ -262,7 +261,7 @@ def _sentence(state: JobState, job: Job, events: Mapping[str, Sequence[Event]], 
     return prefix + _waits(waiting, len(state.nodes))
 
 
-def _progress(state: JobState, now: datetime) -> str:
+def _progress(state: JobState) -> str:
     done = sum(1 for node in state.nodes if node.phase == "succeeded")
     failed = [node.index for node in state.nodes if node.phase == "failed"]
     parts = []
@@ -276,7 +275,6 @@ def _progress(state: JobState, now: datetime) -> str:
         if done:
             parts.append(f"{done} finished")
     parts += [retry_line(node) for node in state.nodes if node.attempt and node.phase == "running"][:3]
-    del now
     return ", ".join(parts)
 
 

@@ -101,11 +101,10 @@ def size(octets: int) -> str:
     """
     if octets < 1024:
         return f"{octets} B"
-    value = float(octets)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if value < 1024:
-            break
+    value, unit = octets / 1024, "KiB"
+    for larger in ("MiB", "GiB"):
+        if value >= 1024:
+            value, unit = value / 1024, larger
     return f"{value:.1f} {unit}"
 
 
