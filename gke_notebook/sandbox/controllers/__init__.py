@@ -1,1 +1,22 @@
-"""Job controller, scheduler and garbage collection: plain clients of the API server."""
+"""The controllers of the sandbox: Jobs, scheduling, garbage collection, namespaces, service accounts, node lifecycle.
+
+Each is an ordinary client of the API server, so a real controller manager can take its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gke_notebook.cluster.connection import Connection
+
+
+async def run(connection: Connection) -> None:
+    """Run every controller until cancelled.
+
+    Args:
+        connection: the API server, with rights over all that it serves.
+    """
+    from gke_notebook.sandbox.controllers.run import run as run_all
+
+    await run_all(connection)

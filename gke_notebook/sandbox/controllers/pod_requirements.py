@@ -1,0 +1,266 @@
+"""What a pod asks of a node: resources, ports, tolerations, node selection; pure and remembered per kind of pod.
+
+Rules: kubernetes 1.34, component-helpers/resource (requests), component-helpers/scheduling (affinity, taints).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gke_notebook.sandbox.controllers.meta import Object, canonical
+from gke_notebook.sandbox.node.quantities import parse
+
+Amounts = dict[str, int]
+"""Resource name to amount: cpu in thousandths of a core, all else in its base unit (bytes, pieces)."""
+
+Port = tuple[str, str, int]
+
+
+@lru_cache(maxsize=4096)
+def amount(resource: str, quantity: str | int | float) -> int:
+    """Read a quantity as the scheduler counts it, rounded up.
+
+    Args:
+        resource: the resource's name.
+        quantity: for example ``500m`` or ``2Gi``; what cannot be read counts as nothing.
+
+    Example:
+        >>> amount("cpu", "1500m"), amount("memory", "1Ki")
+        (1500, 1024)
+    """
+    try:
+        value = parse(quantity)
+    except ValueError:
+        return 0
+    return math.ceil(value * 1000 if resource == "cpu" else value)
+
+
+def amounts(quantities: Mapping[str, str | int] | None) -> Amounts:
+    """Read a map of quantities."""
+    return {name: amount(name, quantity) for name, quantity in (quantities or {}).items()}
+
+
+def requests(spec: Object) -> Amounts:
+    """Sum what a pod requests of its node.
+
+    Containers and sidecars together, or an ordinary init container with the sidecars started before it where that is
+    more; plus the pod's overhead. Requests of the pod as a whole replace those of its containers.
+
+    Args:
+        spec: the pod's spec.
+
+    Example:
+        >>> requests({"containers": [{"resources": {"requests": {"cpu": "500m"}}}] * 2})
+        {'cpu': 1000}
+    """
+    total: Amounts = {}
+    for container in spec.get("containers") or ():
+        _add(total, _requested(container))
+    sidecars: Amounts = {}
+    starting: Amounts = {}
+    for container in spec.get("initContainers") or ():
+        wanted = _requested(container)
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, wanted)
+            peak = dict(sidecars)
+        else:
+            peak = dict(wanted)
+            _add(peak, sidecars)
+        for name, value in peak.items():
+            starting[name] = max(starting.get(name, 0), value)
+    _add(total, sidecars)
+    for name, value in starting.items():
+        total[name] = max(total.get(name, 0), value)
+    total.update(amounts((spec.get("resources") or {}).get("requests")))
+    _add(total, amounts(spec.get("overhead")))
+    return total
+
+
+def _requested(container: Object) -> Amounts:
+    resources = container.get("resources") or {}
+    return amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
+
+
+def _add(total: Amounts, more: Mapping[str, int]) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
+
+
+def host_ports(spec: Object) -> tuple[Port, ...]:
+    """Give the ports of the node that a pod wants: address, protocol, number."""
+    found = []
+    sidecars = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
+    for container in [*(spec.get("containers") or ()), *sidecars]:
+        for port in container.get("ports") or ():
+            number = port.get("hostPort") or (port.get("containerPort") if spec.get("hostNetwork") else None)
+            if number:
+                found.append((port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(number)))  # noqa: S104
+    return tuple(found)
+
+
+def ports_conflict(wanted: Iterable[Port], used: Iterable[Port]) -> bool:
+    """Say whether one of the ports is taken; all addresses clash with each one."""
+    taken = list(used)
+    for address, protocol, number in wanted:
+        for other, other_protocol, other_number in taken:
+            same = (protocol, number) == (other_protocol, other_number)
+            if same and (address == other or "0.0.0.0" in (address, other)):  # noqa: S104
+                return True
+    return False
+
+
+def tolerates(tolerations: Sequence[Object], taint: Object) -> bool:
+    """Say whether a taint is tolerated.
+
+    Args:
+        tolerations: the pod's.
+        taint: the node's.
+    """
+    return any(toleration_matches(toleration, taint) for toleration in tolerations)
+
+
+def toleration_matches(toleration: Object, taint: Object) -> bool:
+    """Say whether one toleration is meant for a taint."""
+    effect, key = toleration.get("effect"), toleration.get("key")
+    if effect and effect != taint.get("effect"):
+        return False
+    if key and key != taint.get("key"):
+        return False
+    if toleration.get("operator") == "Exists":
+        return True
+    return bool(key) and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def matches_expression(expression: Object, values: Mapping[str, str]) -> bool:
+    """Apply one requirement of a node selector term.
+
+    Args:
+        expression: `key`, `operator` (In, NotIn, Exists, DoesNotExist, Gt, Lt) and `values`.
+        values: the node's labels or fields.
+    """
+    key, operator, wanted = expression.get("key", ""), expression.get("operator"), expression.get("values") or []
+    present = values.get(key)
+    if operator == "In":
+        return present in wanted
+    if operator == "NotIn":
+        return present not in wanted
+    if operator == "Exists":
+        return present is not None
+    if operator == "DoesNotExist":
+        return present is None
+    if operator in ("Gt", "Lt") and present is not None and len(wanted) == 1:
+        try:
+            number, bound = int(present), int(wanted[0])
+        except ValueError:
+            return False
+        return number > bound if operator == "Gt" else number < bound
+    return False
+
+
+def matches_term(term: Object, labels: Mapping[str, str], name: str) -> bool:
+    """Say whether a node satisfies a node selector term; an empty term matches nothing."""
+    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
+    if not expressions and not fields:
+        return False
+    return all(matches_expression(item, labels) for item in expressions) and all(
+        matches_expression(item, {"metadata.name": name}) for item in fields
+    )
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What the scheduler needs to know of a pod.
+
+    Args:
+        signature: equal for pods that ask for the same.
+        requests: resources.
+        ports: ports of the node.
+        tolerations: the pod's tolerations.
+        node_selector: labels the node must have.
+        required: terms one of which the node must satisfy, None when there is no such rule.
+        preferred: weighted terms.
+        node_name: the node that is asked for by name.
+        refused: why no node can be found, whatever the nodes are.
+        priority: which pods go first, and which may be displaced.
+        may_preempt: whether pods of less priority may be displaced for it.
+    """
+
+    signature: str
+    requests: Amounts
+    ports: tuple[Port, ...]
+    tolerations: tuple[Object, ...]
+    node_selector: Mapping[str, str]
+    required: tuple[Object, ...] | None
+    preferred: tuple[Object, ...]
+    node_name: str
+    refused: str
+    priority: int
+    may_preempt: bool
+
+    @classmethod
+    def of(cls, pod: Object, claims: frozenset[str] = frozenset()) -> Requirements:
+        """Read a pod's requirements.
+
+        Args:
+            pod: the pod.
+            claims: names of the persistent volume claims of its namespace that can be used.
+        """
+        spec = pod["spec"]
+        affinity = spec.get("affinity") or {}
+        node_affinity = affinity.get("nodeAffinity") or {}
+        required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+        found: Amounts = requests(spec)
+        refused = refusal(spec, claims)
+        parts = [
+            found,
+            host_ports(spec),
+            spec.get("tolerations") or [],
+            spec.get("nodeSelector") or {},
+            node_affinity,
+            spec.get("priority") or 0,
+            spec.get("preemptionPolicy"),
+            refused,
+        ]
+        return cls(
+            canonical(parts),
+            found,
+            host_ports(spec),
+            tuple(spec.get("tolerations") or ()),
+            spec.get("nodeSelector") or {},
+            None if required is None else tuple(required.get("nodeSelectorTerms") or ()),
+            tuple(node_affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()),
+            spec.get("nodeName") or "",
+            refused,
+            int(spec.get("priority") or 0),
+            spec.get("preemptionPolicy") != "Never",
+        )
+
+
+def refusal(spec: Object, claims: frozenset[str] = frozenset()) -> str:
+    """Say which rule of a pod this scheduler cannot honour, so that it is never passed over in silence.
+
+    Preferences (preferred pod affinity, `ScheduleAnyway`) are let pass: no node violates them.
+
+    Args:
+        spec: the pod's spec.
+        claims: names of the persistent volume claims of its namespace that can be used.
+    """
+    affinity = spec.get("affinity") or {}
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    if (affinity.get("podAffinity") or {}).get(required):
+        return "the sandbox's scheduler does not implement required pod affinity"
+    if (affinity.get("podAntiAffinity") or {}).get(required):
+        return "the sandbox's scheduler does not implement required pod anti-affinity"
+    spread = spec.get("topologySpreadConstraints") or ()
+    if any(item.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule" for item in spread):
+        return "the sandbox's scheduler does not implement topology spread constraints with DoNotSchedule"
+    if spec.get("resourceClaims"):
+        return "the sandbox's scheduler does not implement resource claims"
+    for volume in spec.get("volumes") or ():
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim and claim not in claims:
+            return f'persistentvolumeclaim "{claim}" not found'
+    return ""

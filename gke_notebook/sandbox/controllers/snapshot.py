@@ -1,0 +1,142 @@
+"""The scheduler's view of the nodes, kept up to date change by change so that a pod costs one look at each node."""
+
+from __future__ import annotations
+
+from gke_notebook.sandbox.controllers.meta import Object
+from gke_notebook.sandbox.controllers.pod_requirements import Requirements
+from gke_notebook.sandbox.controllers.scheduling import (
+    NodeState,
+    Placement,
+    Rejection,
+    Unschedulable,
+    admits,
+    fits,
+    preference,
+    score,
+    unschedulable,
+)
+
+
+class Snapshot:
+    """Nodes with the pods on them.
+
+    What does not depend on the pods of a node (selectors, taints) is judged once per kind of pod, and a failure is
+    remembered until something changes, so that a thousand equal pods cost a thousand comparisons of resources.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodeState] = {}
+        self._where: dict[str, str] = {}
+        self._unplaced: dict[str, tuple[str, Requirements]] = {}
+        self._admitted: dict[str, tuple[list[NodeState], list[float], dict[str, Rejection]]] = {}
+        self._failures: dict[str, Unschedulable] = {}
+
+    def set_node(self, node: Object) -> bool:
+        """Take a new or changed node; say whether anything about it matters to the scheduler.
+
+        Args:
+            node: the node.
+        """
+        state = NodeState.of(node)
+        present = self.nodes.get(state.name)
+        if present is not None:
+            if present.fixed() == state.fixed():
+                return False
+            for pod, wanted in present.pods.items():
+                state.add(pod, wanted)
+        else:
+            for pod, (name, wanted) in list(self._unplaced.items()):
+                if name == state.name:  # its pods may have been seen before it
+                    state.add(pod, wanted)
+                    del self._unplaced[pod]
+        self.nodes[state.name] = state
+        self._admitted.clear()
+        self._failures.clear()
+        return True
+
+    def remove_node(self, name: str) -> None:
+        """Take a node away; its pods are remembered, in case it comes back."""
+        gone = self.nodes.pop(name, None)
+        if gone is not None:
+            self._unplaced.update({pod: (name, wanted) for pod, wanted in gone.pods.items()})
+        self._admitted.clear()
+        self._failures.clear()
+
+    def add_pod(self, node: str, pod: str, wanted: Requirements) -> None:
+        """Count a pod on a node.
+
+        Args:
+            node: the node's name.
+            pod: the pod's uid.
+            wanted: what it asks for.
+        """
+        if self._where.get(pod) == node:
+            return
+        self.remove_pod(pod)
+        self._where[pod] = node
+        if node in self.nodes:
+            self.nodes[node].add(pod, wanted)
+        else:
+            self._unplaced[pod] = (node, wanted)
+        self._failures.clear()
+
+    def remove_pod(self, pod: str) -> bool:
+        """Count a pod no more; say whether that frees anything.
+
+        Args:
+            pod: the pod's uid.
+        """
+        node = self._where.pop(pod, None)
+        self._unplaced.pop(pod, None)
+        if node is None:
+            return False
+        if node in self.nodes:
+            self.nodes[node].remove(pod)
+        self._failures.clear()
+        return True
+
+    def node_of(self, pod: str) -> str | None:
+        """Say on which node a pod is counted."""
+        return self._where.get(pod)
+
+    def place(self, wanted: Requirements) -> Placement | Unschedulable:
+        """Choose a node; nothing is counted yet.
+
+        Args:
+            wanted: what the pod asks for.
+        """
+        remembered = self._failures.get(wanted.signature)
+        if remembered is not None:
+            return remembered
+        if wanted.refused or not self.nodes:
+            result = unschedulable(wanted, self.nodes, {})
+        else:
+            result = self._place(wanted)
+        if isinstance(result, Unschedulable):
+            self._failures[wanted.signature] = result
+        return result
+
+    def _place(self, wanted: Requirements) -> Placement | Unschedulable:
+        admitted, preferences, rejections = self._admit(wanted)
+        best: tuple[float, int, str] | None = None
+        full: dict[str, Rejection] = {}
+        for node, preferred in zip(admitted, preferences, strict=True):
+            rejection = fits(wanted, node)
+            if rejection is not None:
+                full[node.name] = rejection
+                continue
+            rank = (-(score(wanted, node) + preferred), len(node.pods), node.name)
+            if best is None or rank < best:
+                best = rank
+        if best is not None:
+            return Placement(best[2])
+        return unschedulable(wanted, self.nodes, {**rejections, **full})
+
+    def _admit(self, wanted: Requirements) -> tuple[list[NodeState], list[float], dict[str, Rejection]]:
+        known = self._admitted.get(wanted.signature)
+        if known is None:
+            verdicts = {name: admits(wanted, node) for name, node in self.nodes.items()}
+            admitted = [self.nodes[name] for name, verdict in verdicts.items() if verdict is None]
+            rejections = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
+            known = self._admitted[wanted.signature] = (admitted, preference(wanted, admitted), rejections)
+        return known
