@@ -206,7 +206,8 @@ class Collector:
             missing = payload.lines - len(chunks)
             if missing:
                 raise NotReturned(
-                    f"{what} cannot be put together: {missing} of {payload.lines} lines are missing from the log of rank 0; the node may have rotated the log, or the pod is gone"
+                    f"{what} cannot be put together: {missing} of {payload.lines} lines are missing from "
+                    "the log of rank 0; the node may have rotated the log, or the pod is gone"
                 )
             try:
                 data = b"".join(base64.b64decode(chunks[number], validate=True) for number in sorted(chunks))
@@ -240,7 +241,7 @@ def _is_plain(value: object) -> bool:
 
 
 class _Sink:
-    """A file for the pickler that counts everything and keeps no more than the limit: a result may be larger than memory."""
+    """A file for the pickler that counts all and keeps no more than the limit: a result may be larger than memory."""
 
     def __init__(self, limit: int) -> None:
         self.size = 0
