@@ -1,0 +1,135 @@
+"""The card of a plan: what will be created, object by object, what is shipped, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from gke_notebook.insight.text import count, duration, size
+from gke_notebook.objects import Manifest
+from gke_notebook.session.plan import Plan
+from gke_notebook.specs import Program
+from gke_notebook.widgets.view import Markup, View, card, clean, table, tag, text_table
+
+_KINDS = {"function": "functions", "class": "classes", "value": "values", "import": "imports"}
+_NAMES = 12  # names listed of one kind
+
+
+def plan_view(plan: Plan, *, dry_run: bool = False) -> View:
+    """Give the card of a plan.
+
+    Args:
+        plan: the plan.
+        dry_run: whether nothing will be created after it is shown.
+    """
+    objects = [(kind, name, what) for kind, name, what in map(_object, plan.manifests)]
+    rows = _rows(plan)
+    end = "dry run: nothing was created" if dry_run else ""
+    return View(_text(plan, rows, objects, end), _html(plan, rows, objects, end))
+
+
+def _text(plan: Plan, rows: Sequence[tuple[str, str]], objects: Sequence[tuple[str, str, str]], end: str) -> str:
+    lines = [f"PLAN {plan.spec.name}  {plan.placement or _placement(plan)}"]
+    lines += [f"  {label}: {value}" for label, value in rows]
+    lines.append(f"  creates {count(len(objects), 'object')} in namespace {plan.spec.namespace}:")
+    lines += [f"    {line}" for line in text_table(("kind", "name", "what it is"), objects).split("\n")]
+    lines += [f"  note: {note}" for note in plan.notes]
+    if end:
+        lines.append(f"  {end}")
+    return "\n".join(clean(line) for line in lines)
+
+
+def _html(plan: Plan, rows: Sequence[tuple[str, str]], objects: Sequence[tuple[str, str, str]], end: str) -> str:
+    head = tag(
+        "div",
+        tag("span", "PLAN", cls="gke-kind"),
+        Markup(" "),
+        tag("span", plan.spec.name, cls="gke-name"),
+        Markup(" "),
+        tag("span", plan.placement or _placement(plan), cls="gke-muted"),
+        cls="gke-head",
+    )
+    pairs = tag("dl", *(Markup(tag("dt", label) + tag("dd", value)) for label, value in rows))
+    creates = tag("summary", f"creates {count(len(objects), 'object')} in namespace {plan.spec.namespace}:")
+    made = tag("details", creates, table(("kind", "name", "what it is"), objects), open_="open")
+    notes = [tag("div", f"note: {note}", cls="gke-line gke-wait") for note in plan.notes]
+    last = tag("div", tag("strong", end), cls="gke-line") if end else ""
+    return card(head, pairs, made, *notes, last)
+
+
+def _placement(plan: Plan) -> str:
+    return f"{count(plan.spec.nodes, 'node')}, {count(plan.spec.ranks, 'rank')}"
+
+
+def _rows(plan: Plan) -> list[tuple[str, str]]:
+    spec = plan.spec
+    ranks = count(spec.ranks, "rank")
+    if spec.nodes > 1 or spec.procs_per_node > 1:
+        processes = "1 process" if spec.procs_per_node == 1 else f"{spec.procs_per_node} processes"
+        ranks += f" = {count(spec.nodes, 'node')} x {processes}"
+    rows = [("runs on", plan.context), ("ranks", ranks), ("framework", spec.framework)]
+    if spec.image:
+        rows.append(("image", spec.image))
+    rows += _price_rows(plan)
+    limit = duration(spec.max_duration) if spec.max_duration is not None else "none (--max-duration sets one)"
+    rows.append(("stops after", limit))
+    if spec.max_retries:
+        rows.append(("retries", f"up to {spec.max_retries} for each node"))
+    if spec.env:
+        rows.append(("env", ", ".join(key for key, _ in spec.env)))
+    rows += [("ships", line) for line in ships(spec.program)]
+    return [(label, value) for label, value in rows if value]
+
+
+def _price_rows(plan: Plan) -> list[tuple[str, str]]:
+    if plan.price is None:
+        return []
+    simulated = " · simulated, nothing is billed" if plan.price.simulated else ""
+    said = f"{plan.price.usd_hour:.2f} USD per hour ({plan.price.basis}){simulated}"
+    most = plan.max_cost()
+    cap = f"{most:.2f} USD by list price" if most is not None else "no cap without --max-duration"
+    return [("price", said), ("at most", cap)]
+
+
+def ships(program: Program) -> list[str]:
+    """Say what travels with a cell, a line for each kind of thing, with sizes.
+
+    Args:
+        program: the program.
+
+    Example:
+        >>> ships(Program(cell="x = 1"))
+        ['the cell (5 B)']
+    """
+    lines = [f"the cell ({size(len(program.cell.encode()))})"]
+    for kind, plural in _KINDS.items():
+        found = [name for name in program.names if name.kind == kind]
+        if found:
+            shown = ", ".join(f"{name.name} ({size(name.size)})" for name in found[:_NAMES])
+            more = f" and {len(found) - _NAMES} more" if len(found) > _NAMES else ""
+            lines.append(f"{count(len(found), kind) if len(found) == 1 else f'{len(found)} {plural}'}: {shown}{more}")
+    if program.files:
+        shown = ", ".join(f"{file.path} ({size(len(file.content))})" for file in program.files[:_NAMES])
+        more = f" and {len(program.files) - _NAMES} more" if len(program.files) > _NAMES else ""
+        lines.append(f"{count(len(program.files), 'file')}: {shown}{more}")
+    if program.requirements:
+        lines.append(f"requirements installed where missing: {', '.join(program.requirements)}")
+    return lines
+
+
+def _object(manifest: Manifest) -> tuple[str, str, str]:
+    return str(manifest.get("kind", "")), str(manifest.get("metadata", {}).get("name", "")), _described(manifest)
+
+
+def _described(manifest: Manifest) -> str:
+    kind = manifest.get("kind")
+    spec = manifest.get("spec", {})
+    if kind == "Job":
+        return f"{spec.get('completionMode', 'NonIndexed')} Job of {count(int(spec.get('completions') or 1), 'pod')}"
+    if kind == "Service":
+        return "headless, gives every pod a name" if spec.get("clusterIP") == "None" else "reaches the pods"
+    if kind in {"ConfigMap", "Secret"}:
+        entries = {**manifest.get("data", {}), **manifest.get("binaryData", {}), **manifest.get("stringData", {})}
+        octets = sum(len(str(value).encode()) for value in entries.values())
+        return f"the program, {count(len(entries), 'file')}, {size(octets)}"
+    return size(len(json.dumps(manifest, default=str).encode()))
