@@ -122,7 +122,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("", "v1", "secrets", "secret", "Secret"),
     Kind("", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", short_names=("sa",)),
     Kind(
-        "", "v1", "services", "service", "Service", short_names=("svc",), categories=("all",), subresources=(_status(),),
+        "", "v1", "services", "service", "Service", short_names=("svc",), categories=("all",),
+        subresources=(_status(),),
     ),
     Kind(
         "authentication.k8s.io", "v1", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview",

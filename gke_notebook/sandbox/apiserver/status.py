@@ -188,7 +188,8 @@ def already_exists(kind: Kind, name: str) -> StatusError:
 
 def generate_name_conflict(kind: Kind, name: str) -> StatusError:
     """Say that no free name was found for a `generateName`."""
-    text = f"{kind.resource_name} {quote(name)} already exists, the server was not able to generate a unique name for the object"
+    why = "the server was not able to generate a unique name for the object"
+    text = f"{kind.resource_name} {quote(name)} already exists, {why}"
     return StatusError(409, "AlreadyExists", text, _details(kind, name), retry_after=1)
 
 
@@ -274,7 +275,11 @@ def too_old(requested: int | str, current: int | str) -> StatusError:
     return expired(f"too old resource version: {requested} ({current})")
 
 
-CONTINUE_EXPIRED = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter."
+CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You can start a new list without the continue parameter."
+)
+LIST_EXPIRED = "The resourceVersion for the provided list is too old."
 
 
 def gone(message: str) -> StatusError:

@@ -23,7 +23,8 @@ def table(
     Args:
         kind: the objects' kind.
         objects: whole objects.
-        metadata: the `metadata` of the Table: the list's (resourceVersion, continue), or the single object's resourceVersion.
+        metadata: the `metadata` of the Table: the list's (resourceVersion, continue), or the single object's
+            resourceVersion.
         now: the time ages are counted from, with a time zone.
         include_object: the `includeObject` parameter: ``None``, ``Metadata`` or ``Object``; empty means Metadata.
         columns: whether to send the column definitions (a watch sends them with its first event only).
