@@ -1,0 +1,62 @@
+"""A job's objects in the order in which they are created: its ConfigMap, its headless Service, its Indexed Job."""
+
+from __future__ import annotations
+
+import hashlib
+
+from gke_notebook import names
+from gke_notebook.manifests.job import job, service
+from gke_notebook.manifests.program import config_map
+from gke_notebook.objects import Manifest
+from gke_notebook.specs import TrainSpec
+
+_SHIPPED_LIMIT = 4000  # characters; all annotations of an object share 256 KiB
+
+
+def render(spec: TrainSpec) -> tuple[Manifest, ...]:
+    """Give the Kubernetes objects of a job; `kubectl apply` of them works without this package.
+
+    Args:
+        spec: the job.
+
+    Raises:
+        InvalidInput: the program is too large to ship, a variable's name is taken, or there is no such accelerator.
+
+    Example:
+        >>> from gke_notebook.specs import Program
+        >>> spec = TrainSpec("digits", Program("print(1)"), "research", run="r1", owner="ada", image="python:3.12")
+        >>> [manifest["kind"] for manifest in render(spec)]
+        ['ConfigMap', 'Service', 'Job']
+    """
+    labels = _labels(spec)
+    annotations = _annotations(spec)
+    return (
+        config_map(spec, labels, annotations),
+        service(spec, labels, annotations),
+        job(spec, labels, annotations),
+    )
+
+
+def _labels(spec: TrainSpec) -> dict[str, str]:
+    return {
+        names.MANAGED_BY: names.MANAGER,
+        names.JOB: spec.name,
+        names.RUN: spec.run,
+        names.OWNER: spec.owner,
+    }
+
+
+def _annotations(spec: TrainSpec) -> dict[str, str]:
+    annotations = {
+        names.CELL_DIGEST: hashlib.sha256(spec.program.cell.encode()).hexdigest(),
+        names.FRAMEWORK: spec.framework,
+        names.PROCS_PER_NODE: str(spec.procs_per_node),
+    }
+    if spec.price_usd_hour is not None:
+        annotations[names.PRICE] = f"{spec.price_usd_hour:.4f}"
+    shipped = [f"{name.kind} {name.name}" for name in spec.program.names]
+    shipped += [f"file {file.path}" for file in spec.program.files]
+    if shipped:
+        text = ", ".join(shipped)
+        annotations[names.SHIPPED] = text if len(text) <= _SHIPPED_LIMIT else text[:_SHIPPED_LIMIT] + " ..."
+    return annotations
