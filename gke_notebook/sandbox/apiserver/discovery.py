@@ -1,19 +1,79 @@
-"""What the API serves, in the legacy and the aggregated form of discovery."""
+"""What the API serves, in the legacy and the aggregated form of discovery.
+
+Source: the discovery documents that Kubernetes 1.34 publishes in its source (`api/discovery`).
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
+
+from .kinds import KINDS, Kind, Subresource
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
+# The order a real server prefers them in.
+GROUPS = ("authentication.k8s.io", "authorization.k8s.io", "batch", "scheduling.k8s.io", "coordination.k8s.io")
+
 
 def wants_aggregated(accept: str) -> bool:
-    """Tell whether an `Accept` header asks for the aggregated form first.
+    """Tell whether an `Accept` header asks for the aggregated form before any other that we can give.
 
     Args:
         accept: the header.
+
+    Example:
+        >>> wants_aggregated("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json")
+        True
     """
-    raise NotImplementedError
+    for entry in accept.split(","):
+        media, *parameters = (part.strip() for part in entry.split(";"))
+        found = dict(part.split("=", 1) for part in parameters if "=" in part)
+        if media in {"application/json", "*/*", "application/*"} and "as" not in found:
+            return False
+        if (
+            media == "application/json"
+            and found.get("as") == "APIGroupDiscoveryList"
+            and found.get("g") == "apidiscovery.k8s.io"
+            and found.get("v") == "v2"
+        ):
+            return True
+    return False
+
+
+def _kinds(group: str) -> list[Kind]:
+    return [kind for kind in KINDS if kind.group == group]
+
+
+def _versions(group: str) -> list[str]:
+    return list(dict.fromkeys(kind.version for kind in _kinds(group)))
+
+
+def _response_kind(kind: Kind, subresource: Subresource | None = None) -> dict[str, str]:
+    name = kind.kind if subresource is None else subresource.kind or kind.kind
+    group, version = (subresource.group, subresource.version) if subresource is not None else ("", "")
+    return {"group": group, "version": version, "kind": name}
+
+
+def _aggregated_resource(kind: Kind) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "resource": kind.plural,
+        "responseKind": _response_kind(kind),
+        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "singularResource": kind.singular,
+        "verbs": list(kind.verbs),
+    }
+    if kind.short_names:
+        found["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        found["categories"] = list(kind.categories)
+    if kind.subresources:
+        found["subresources"] = [
+            {"subresource": each.name, "responseKind": _response_kind(kind, each), "verbs": list(each.verbs)}
+            for each in kind.subresources
+        ]
+    return found
 
 
 def aggregated(*, core: bool) -> dict[str, Any]:
@@ -22,7 +82,19 @@ def aggregated(*, core: bool) -> dict[str, Any]:
     Args:
         core: whether the core group is asked for.
     """
-    raise NotImplementedError
+    items = []
+    for group in ("",) if core else GROUPS:
+        versions = [
+            {
+                "version": version,
+                "resources": [_aggregated_resource(kind) for kind in _kinds(group) if kind.version == version],
+                "freshness": "Current",
+            }
+            for version in _versions(group)
+        ]
+        # The real document gives the core group an empty metadata object.
+        items.append({"metadata": {"name": group} if group else {}, "versions": versions})
+    return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 
 def api_versions(address: str) -> dict[str, Any]:
@@ -31,12 +103,21 @@ def api_versions(address: str) -> dict[str, Any]:
     Args:
         address: host and port of the server.
     """
-    raise NotImplementedError
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
+    }
+
+
+def _group(name: str) -> dict[str, Any]:
+    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in _versions(name)]
+    return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
 def api_groups() -> dict[str, Any]:
     """Give the legacy document of `/apis`."""
-    raise NotImplementedError
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in GROUPS]}
 
 
 def api_group(name: str) -> dict[str, Any] | None:
@@ -45,7 +126,36 @@ def api_group(name: str) -> dict[str, Any] | None:
     Args:
         name: the group.
     """
-    raise NotImplementedError
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)} if name in GROUPS else None
+
+
+def _storage_hash(kind: Kind) -> str:
+    """Give a value that stays the same as long as the kind is stored as it is; real servers hash group, version and kind."""
+    text = f"{kind.group}/{kind.version}/{kind.kind}"
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
+
+
+def _legacy(kind: Kind) -> list[dict[str, Any]]:
+    found: dict[str, Any] = {
+        "name": kind.plural,
+        "singularName": kind.singular,
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": list(kind.verbs),
+    }
+    if kind.short_names:
+        found["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        found["categories"] = list(kind.categories)
+    if kind.stored:
+        found["storageVersionHash"] = _storage_hash(kind)
+    rows = [found]
+    for each in kind.subresources:
+        row: dict[str, Any] = {"name": f"{kind.plural}/{each.name}", "singularName": "", "namespaced": kind.namespaced}
+        if each.group:
+            row.update(group=each.group, version=each.version)
+        rows.append({**row, "kind": each.kind or kind.kind, "verbs": list(each.verbs)})
+    return rows
 
 
 def api_resources(group: str, version: str) -> dict[str, Any] | None:
@@ -55,4 +165,12 @@ def api_resources(group: str, version: str) -> dict[str, Any] | None:
         group: the group, empty for the core group.
         version: the version.
     """
-    raise NotImplementedError
+    kinds = [kind for kind in _kinds(group) if kind.version == version]
+    if not kinds:
+        return None
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": kinds[0].api_version,
+        "resources": [row for kind in kinds for row in _legacy(kind)],
+    }

@@ -1,13 +1,186 @@
-"""Label and field selectors: text to predicate."""
+"""Label and field selectors: text to predicate.
+
+Source of grammar and texts: k8s.io/apimachinery v0.34 (`labels`, `fields`) and the field label conversions of Kubernetes 1.34.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
+from . import formats, status
 from .kinds import Kind
 
 Predicate = Callable[[dict[str, Any]], bool]
+
+_TOKEN = re.compile(r"\s+|==|!=|[=!(),<>]|[^\s=!(),<>]+")
+_SPECIAL = frozenset({"==", "!=", "=", "!", "(", ")", ",", "<", ">"})
+_OPERATORS = ("!=", "=", "==", ">", "in", "<", "notin")  # in the order the server lists them
+_INTEGER = re.compile(r"[+-]?\d+")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One condition on one label.
+
+    Args:
+        key: the label's key.
+        operator: ``in``, ``notin``, ``exists``, ``!``, ``>`` or ``<``.
+        values: the values it is compared with.
+    """
+
+    key: str
+    operator: str
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: dict[str, str]) -> bool:
+        """Tell whether labels fulfil the condition.
+
+        Args:
+            labels: the labels of an object.
+        """
+        value = labels.get(self.key)
+        if self.operator == "exists":
+            return value is not None
+        if self.operator == "!":
+            return value is None
+        if self.operator == "in":
+            return value in self.values
+        if self.operator == "notin":
+            return value not in self.values
+        if value is None or not _INTEGER.fullmatch(value):
+            return False
+        bound = int(next(iter(self.values)))
+        return int(value) > bound if self.operator == ">" else int(value) < bound
+
+
+def _fail(text: str) -> NoReturn:
+    raise status.bad_request(text)
+
+
+class _Parser:
+    """Reads a label selector token by token."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = [token for token in _TOKEN.findall(text) if not token.isspace()]
+        self.at = 0
+
+    def peek(self) -> str:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def take(self) -> str:
+        token = self.peek()
+        self.at += 1
+        return token
+
+    def read(self) -> list[Requirement]:
+        found: list[Requirement] = []
+        while token := self.peek():
+            if token in _SPECIAL and token != "!":
+                _fail(f"found '{token}', expected: !, identifier, or 'end of string'")
+            found.append(self.requirement())
+            token = self.take()
+            if not token:
+                break
+            if token != ",":
+                _fail(f"found '{token}', expected: ',' or 'end of string'")
+            after = self.peek()
+            if not after or (after in _SPECIAL and after != "!"):
+                _fail(f"found '{after}', expected: identifier after ','")
+        return found
+
+    def requirement(self) -> Requirement:
+        key = self.take()
+        absent = key == "!"
+        if absent:
+            key = self.take()
+        if not key or key in _SPECIAL:
+            self.broken(f"found '{key}', expected: identifier")
+        if errors := formats.qualified_name(key):
+            self.broken(f"<nil>: Invalid value: {status.quote(key)}: {'; '.join(errors)}")
+        if absent:
+            # The server reads an operator here too if one follows; it then stands alone and is refused.
+            if self.peek() not in {"", ","}:
+                self.operator()
+            return Requirement(key, "!")
+        if self.peek() in {"", ","}:
+            return Requirement(key, "exists")
+        operator = self.operator()
+        if operator in {"in", "notin"}:
+            values = self.value_list()
+        else:
+            values = {self.exact_value()}
+        self.check_values(key, operator, values)
+        name = {"=": "in", "==": "in", "!=": "notin"}.get(operator, operator)
+        return Requirement(key, name, frozenset(values))
+
+    def broken(self, text: str) -> NoReturn:
+        _fail(f"unable to parse requirement: {text}")
+
+    def operator(self) -> str:
+        token = self.take()
+        if token not in _OPERATORS:
+            self.broken(f"found '{token}', expected: {', '.join(_OPERATORS)}")
+        return token
+
+    def exact_value(self) -> str:
+        if self.peek() in {"", ","}:
+            return ""
+        token = self.take()
+        if token in _SPECIAL:
+            self.broken(f"found '{token}', expected: identifier")
+        return token
+
+    def value_list(self) -> set[str]:
+        token = self.take()
+        if token != "(":
+            self.broken(f"found '{token}' expected: '('")
+        values: set[str] = set()
+        expected_value = True
+        while True:
+            token = self.take()
+            if token == ")":
+                if expected_value:
+                    values.add("")
+                return values
+            if token == ",":
+                if expected_value:
+                    values.add("")
+                expected_value = True
+            elif not token or token in _SPECIAL:
+                what = "',', or identifier" if expected_value and values else "',', ')' or identifier"
+                self.broken(f"found '{token}', expected: {what}" if expected_value else self.unclosed(token))
+            elif expected_value:
+                values.add(token)
+                expected_value = False
+            else:
+                self.broken(self.unclosed(token))
+
+    def unclosed(self, token: str) -> str:
+        return f"found '{token}', expected: ',' or ')'"
+
+    def check_values(self, key: str, operator: str, values: set[str]) -> None:
+        for index, value in enumerate(sorted(values)):
+            where = f"values[{index}]"
+            if operator in {"<", ">"} and not _INTEGER.fullmatch(value):
+                text = "for 'Gt', 'Lt' operators, the value must be an integer"
+                self.broken(f"{where}: Invalid value: {status.quote(value)}: {text}")
+            if errors := formats.label_value(value):
+                self.broken(f"{where}[{key}]: Invalid value: {status.quote(value)}: {'; '.join(errors)}")
+
+
+def label_requirements(text: str) -> list[Requirement]:
+    """Read a label selector as its conditions.
+
+    Args:
+        text: the selector.
+
+    Raises:
+        StatusError: 400 in the server's words.
+    """
+    return _Parser(text).read()
 
 
 def parse_labels(text: str) -> Predicate:
@@ -21,8 +194,117 @@ def parse_labels(text: str) -> Predicate:
 
     Raises:
         StatusError: 400 in the server's words.
+
+    Example:
+        >>> parse_labels("app=web")({"metadata": {"labels": {"app": "web"}}})
+        True
     """
-    raise NotImplementedError
+    requirements = label_requirements(text)
+    if not requirements:
+        return lambda _: True
+    if len(requirements) == 1:
+        only = requirements[0]
+        return lambda obj: only.matches(obj["metadata"].get("labels") or {})
+
+    def matches(obj: dict[str, Any]) -> bool:
+        labels = obj["metadata"].get("labels") or {}
+        return all(requirement.matches(labels) for requirement in requirements)
+
+    return matches
+
+
+def _at(*path: str, default: str = "") -> Callable[[dict[str, Any]], str]:
+    """Give a function that reads one field as selectors compare it: as text, empty when absent."""
+
+    def read(obj: dict[str, Any]) -> str:
+        value: Any = obj
+        for name in path:
+            value = value.get(name)
+            if value is None:
+                return default
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(value)
+
+    return read
+
+
+def _event_source(obj: dict[str, Any]) -> str:
+    return (obj.get("source") or {}).get("component") or obj.get("reportingComponent") or ""
+
+
+def _pod_ips(obj: dict[str, Any]) -> str:
+    return ",".join(each.get("ip", "") for each in (obj.get("status") or {}).get("podIPs") or ())
+
+
+_NAME = {"metadata.name": _at("metadata", "name")}
+_NAMESPACED = {**_NAME, "metadata.namespace": _at("metadata", "namespace")}
+_FIELDS: dict[str, dict[str, Callable[[dict[str, Any]], str]]] = {
+    "Pod": {
+        **_NAMESPACED,
+        "spec.nodeName": _at("spec", "nodeName"),
+        "spec.restartPolicy": _at("spec", "restartPolicy"),
+        "spec.schedulerName": _at("spec", "schedulerName"),
+        "spec.serviceAccountName": _at("spec", "serviceAccountName"),
+        "spec.hostNetwork": _at("spec", "hostNetwork", default="false"),
+        "status.phase": _at("status", "phase"),
+        "status.podIP": _at("status", "podIP"),
+        "status.podIPs": _pod_ips,
+        "status.nominatedNodeName": _at("status", "nominatedNodeName"),
+        "spec.host": _at("spec", "nodeName"),
+    },
+    "Event": {
+        **_NAMESPACED,
+        **{
+            f"involvedObject.{name}": _at("involvedObject", name)
+            for name in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+        },
+        "reason": _at("reason"),
+        "reportingComponent": _at("reportingComponent"),
+        "source": _event_source,
+        "type": _at("type"),
+    },
+    "Job": {**_NAMESPACED, "status.successful": _at("status", "succeeded", default="0")},
+    "Node": {**_NAME, "spec.unschedulable": _at("spec", "unschedulable", default="false")},
+    "Namespace": {**_NAME, "status.phase": _at("status", "phase")},
+    "Secret": {**_NAMESPACED, "type": _at("type")},
+    "Service": {**_NAMESPACED, "spec.clusterIP": _at("spec", "clusterIP"), "spec.type": _at("spec", "type")},
+}
+
+
+def _unescape(text: str, selector: str) -> str:
+    if "\\" not in text:
+        return text
+    if re.search(r"\\(?![\\,=])", text.replace("\\\\", "")):
+        _fail(f"invalid field selector: invalid escape sequence in value: {text}" if selector else text)
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def field_terms(text: str) -> list[tuple[str, str, str]]:
+    """Read a field selector as (path, ``=`` or ``!=``, value).
+
+    Args:
+        text: the selector.
+
+    Raises:
+        StatusError: 400 in the server's words.
+
+    Example:
+        >>> field_terms("metadata.name=x,status.phase!=Running")
+        [('metadata.name', '=', 'x'), ('status.phase', '!=', 'Running')]
+    """
+    terms = []
+    for part in re.split(r"(?<!\\),", text):
+        if not part:
+            continue
+        match = re.fullmatch(r"((?:[^=!\\]|\\.|!(?!=))*)(!=|==|=)(.*)", part, re.DOTALL)
+        if match is None:
+            _fail(f"invalid selector: '{text}'; can't understand '{part}'")
+        value = match[3]
+        if re.search(r"(?<!\\)=", value):
+            _fail(f"invalid field selector: unescaped '=' in value: {value}")
+        terms.append((match[1], "!=" if match[2] == "!=" else "=", _unescape(value, text)))
+    return terms
 
 
 def parse_fields(kind: Kind, text: str) -> Predicate:
@@ -38,4 +320,33 @@ def parse_fields(kind: Kind, text: str) -> Predicate:
     Raises:
         StatusError: 400 in the server's words.
     """
-    raise NotImplementedError
+    known = _FIELDS.get(kind.kind)
+    conditions = []
+    for path, operator, value in field_terms(text):
+        read = (known or _NAMESPACED).get(path)
+        if read is None:
+            _fail(_unsupported(kind, path))
+        conditions.append((read, operator == "=", value))
+
+    def matches(obj: dict[str, Any]) -> bool:
+        return all((read(obj) == value) is equal for read, equal, value in conditions)
+
+    return matches
+
+
+def _unsupported(kind: Kind, path: str) -> str:
+    if kind.kind == "Job":
+        return f"field label {status.quote(path)} not supported for Job"
+    if kind.kind in _FIELDS:
+        return f"field label not supported: {path}"
+    return f'{status.quote(path)} is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+def single_name(text: str) -> str | None:
+    """Give the name a field selector asks for, None when it does not ask for exactly one.
+
+    Args:
+        text: the selector; it is known to be well formed.
+    """
+    names = {value for path, operator, value in field_terms(text) if path == "metadata.name" and operator == "="}
+    return names.pop() if len(names) == 1 else None
