@@ -41,7 +41,7 @@ def job(spec: TrainSpec, labels: dict[str, str], annotations: dict[str, str]) ->
         "maxFailedIndexes": 0,
     }
     if spec.max_retries:
-        # Losing a node (a preempted spot VM, an upgrade) uses up no retry; without retries it ends the job as any failure.
+        # Losing a node (a preempted spot VM, an upgrade) uses up no retry; without retries it ends the job.
         job_spec["podFailurePolicy"] = {
             "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
         }
@@ -119,11 +119,24 @@ def environment(spec: TrainSpec) -> list[dict[str, Any]]:
             "PYTHONUNBUFFERED": "1",
         }
     )
-    variables.update(spec.env)
+    variables.update((name, escape(value)) for name, value in spec.env)
     listed: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in variables.items()]
     count = {"fieldRef": {"fieldPath": f"metadata.annotations['{names.INDEX_FAILURE_COUNT}']"}}
     listed.append({"name": contract.ENV_RETRY, "valueFrom": count})
     return listed
+
+
+def escape(value: str) -> str:
+    """Write a variable's value so that Kubernetes expands nothing in it: ``$(NAME)`` and ``$$`` mean themselves.
+
+    Args:
+        value: the value as the user wrote it.
+
+    Example:
+        >>> escape("$(HOME)"), escape("5 $")
+        ('$$(HOME)', '5 $')
+    """
+    return value.replace("$", "$$") if "$(" in value or "$$" in value else value
 
 
 def _host(spec: TrainSpec, node: int) -> str:

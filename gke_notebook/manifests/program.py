@@ -70,7 +70,7 @@ def program_files(spec: TrainSpec) -> dict[str, str | bytes]:
 @cache
 def launcher_files() -> dict[str, str]:
     """Give the files of the launcher, which travel with every job, by path in the program directory."""
-    found = {}
+    found = {contract.BOOTSTRAP_FILE: ""}  # first, because it is where a reader starts
     for entry in sorted(resources.files("gke_notebook.launch").iterdir(), key=lambda entry: entry.name):
         if not entry.name.endswith(".py"):
             continue
