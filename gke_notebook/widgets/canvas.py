@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gke_notebook.insight.state import JobState
 from gke_notebook.insight.text import named
 from gke_notebook.objects import LogLine
 from gke_notebook.widgets.view import View, clean
+
+
+def show_bundle(bundle: Mapping[str, Any]) -> Any:
+    """Display forms by MIME type and give the handle that replaces them.
+
+    Args:
+        bundle: the forms.
+    """
+    import IPython.display
+
+    display: Any = IPython.display.display  # untyped in IPython 7
+    return display(dict(bundle), raw=True, display_id=True)
 
 
 class NotebookCanvas:
@@ -26,9 +38,7 @@ class NotebookCanvas:
             tail: its last log lines.
         """
         if self._handle is None:
-            from IPython.display import display
-
-            self._handle = display(view.bundle(), raw=True, display_id=True)
+            self._handle = show_bundle(view.bundle())
         else:
             self._handle.update(view.bundle(), raw=True)
 

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from gke_notebook.errors import GkeNotebookError
+from gke_notebook.widgets.canvas import show_bundle
 from gke_notebook.widgets.live import JobCard
 
 VIEW_MIME = "application/vnd.jupyter.widget-view+json"
@@ -38,10 +39,8 @@ class Controls:
 
     def show(self) -> None:
         """Display the box; without a widget front end nothing is seen."""
-        from IPython.display import display
-
         view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-        self._handle = display({"text/plain": "", VIEW_MIME: view}, raw=True, display_id=True)
+        self._handle = show_bundle({"text/plain": "", VIEW_MIME: view})
 
     def close(self) -> None:
         """Take the box away, from the page and from the saved notebook."""
@@ -85,7 +84,7 @@ def show_controls(card: JobCard, ranks: int) -> Controls | None:
 
 
 def answers_while_busy(shell: Any) -> bool:
-    """Say whether a button can be answered while a cell runs: kernels with subshells do (Jupyter enhancement proposal 91).
+    """Say whether a button can be answered while a cell runs: a kernel with subshells can (Jupyter proposal 91).
 
     Args:
         shell: the interactive shell.

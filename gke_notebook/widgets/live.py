@@ -1,7 +1,8 @@
 """The card under a cell while a job runs: repainted when something has changed, at most five times a second.
 
-The card itself is static HTML and plain text behind a display id, so that every front end, nbclient and nbconvert can show
-it and a saved notebook holds its last state. Buttons live in a box of their own (`controls`), which goes when the job ends.
+The card itself is static HTML and plain text behind a display id, so that every front end, nbclient and nbconvert can
+show it and a saved notebook holds its last state. Buttons live in a box of their own (`controls`), which goes when the
+job ends.
 """
 
 from __future__ import annotations

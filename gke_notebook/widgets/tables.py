@@ -120,21 +120,16 @@ def _permissions(permissions: Mapping[str, bool]) -> list[tuple[str, str]]:
     return [pair for pair in (("you may", may), ("you may not", may_not)) if pair[1]]
 
 
-def connected_view(
-    context: str, namespace: str, permissions: Mapping[str, bool], nodes: tuple[int, int] | None
-) -> View:
+def connected_view(status: Status) -> View:
     """Give the line of a new connection.
 
     Args:
-        context: the name of the connection.
-        namespace: the namespace of the session.
-        permissions: what may be done, by name.
-        nodes: nodes that are ready, and all; None when they may not be seen.
+        status: what the session tells.
     """
-    parts = [context, f"namespace {namespace}"]
-    if nodes is not None:
-        parts.append(f"{count(nodes[0], 'node')} ready")
-    parts += [f"{label}: {value}" for label, value in _permissions(permissions)]
-    text = clean(" · ".join(parts))
-    body = tag("div", tag("strong", context), Markup(" · "), " · ".join(parts[1:]), cls="gke-line")
+    parts = [f"namespace {status.namespace}"]
+    if status.nodes is not None:
+        parts.append(f"{count(status.nodes[0], 'node')} ready")
+    parts += [f"{label}: {value}" for label, value in _permissions(status.permissions)]
+    text = clean(" · ".join([status.context, *parts]))
+    body = tag("div", tag("strong", status.context), Markup(" · "), " · ".join(parts), cls="gke-line")
     return View(text, card(body))

@@ -1,0 +1,26 @@
+"""`%gke_cancel`: stop a job."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from gke_notebook.magics.shared import current, readable_errors
+
+
+def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> None:  # noqa: ARG001 - one shape for all
+    """Stop the job, unless it has ended already.
+
+    Args:
+        shell: the interactive shell.
+        options: what was written.
+        cell: None.
+    """
+    with readable_errors():
+        job = current().job(options.name, options.namespace)
+        state = job.state
+        if state.ended:
+            print(f"job {job.name!r} has ended already: {state.sentence or state.phase}")  # noqa: T201
+            return
+        job.cancel()
+        print(f"job {job.name!r} is being cancelled; its log and its record stay (%gke_logs {job.name})")  # noqa: T201

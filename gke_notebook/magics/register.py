@@ -1,0 +1,76 @@
+"""Registering the magics and their completions with a shell; what a magic does is imported when it is first used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.magic import needs_local_scope, no_var_expand
+
+from gke_notebook.magics.options import HelpWanted, Magic, parse
+from gke_notebook.magics.table import MAGICS
+
+_HOOK = "complete_command"
+
+
+def load(shell: Any) -> None:
+    """Register every magic and its completions.
+
+    Args:
+        shell: the interactive shell.
+    """
+    for magic in MAGICS:
+        shell.register_magic_function(_function(shell, magic), magic_kind=magic.kind, magic_name=magic.name)
+        for key in keys(magic):
+            shell.set_hook(_HOOK, _complete, str_key=key)
+
+
+def unload(shell: Any) -> None:
+    """Take away what `load` has registered.
+
+    Args:
+        shell: the interactive shell.
+    """
+    hooks = getattr(shell.strdispatchers.get(_HOOK), "strs", {})
+    for magic in MAGICS:
+        for registered in shell.magics_manager.magics.values():
+            registered.pop(magic.name, None)
+        for key in keys(magic):
+            hooks.pop(key, None)
+
+
+def keys(magic: Magic) -> tuple[str, ...]:
+    """Give the first words of a line on which a magic is completed.
+
+    Args:
+        magic: the magic.
+    """
+    line = f"%{magic.name}"
+    return (line, f"%{line}") if magic.kind == "line_cell" else (line,)
+
+
+def _function(shell: Any, magic: Magic) -> Callable[..., Any]:
+    parser = magic.parser()
+
+    @no_var_expand  # a typo in `$name` must be an error, so the line is expanded by `parse`
+    @needs_local_scope
+    def function(line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        parser.prog = f"%%{magic.name}" if cell is not None else f"%{magic.name}"
+        try:
+            options = parse(parser, line, {**shell.user_ns, **(local_ns or {})})
+        except HelpWanted:
+            print(parser.format_help())  # noqa: T201 - as `%magic?` shows it, but where the user asked
+            return None
+        return importlib.import_module(magic.module).run(shell, options, cell)
+
+    function.__name__ = magic.name
+    function.__qualname__ = magic.name
+    function.__doc__ = parser.format_help()
+    return function
+
+
+def _complete(shell: Any, event: Any) -> list[str]:
+    from gke_notebook.magics.completion import complete
+
+    return complete(shell, event)

@@ -1,0 +1,153 @@
+"""Every magic: its options and its manual. Imported by `%load_ext`, so it imports nothing heavy."""
+
+from __future__ import annotations
+
+from gke_notebook.magics.options import Magic, Parser, assignment, not_negative, seconds, whole_number
+
+
+def connect_parser() -> Parser:
+    """Give the parser of `%gke_connect`."""
+    parser = Parser(
+        "%gke_connect",
+        "Connect this notebook to a cluster. Without TARGET, to the current context of your kubeconfig.",
+        "Examples:\n"
+        "  %gke_connect sandbox                       the embedded GKE on this machine, started when needed\n"
+        "  %gke_connect my-context --namespace team   a context of your kubeconfig\n"
+        "  %gke_connect my-project/us-central1/train  a GKE cluster: PROJECT/LOCATION/CLUSTER",
+    )
+    parser.add_argument(
+        "target", metavar="TARGET", nargs="?", help="sandbox, a kubeconfig context, or PROJECT/LOCATION/CLUSTER"
+    )
+    parser.add_argument("--namespace", metavar="NAME", help="the namespace of the session (default: the context's)")
+    return parser
+
+
+def status_parser() -> Parser:
+    """Give the parser of `%gke_status`."""
+    return Parser(
+        "%gke_status",
+        "Show where this notebook is connected, what is free there and what you may do.",
+        "Example:\n  %gke_status",
+    )
+
+
+def train_parser() -> Parser:
+    """Give the parser of `%%gke_train` and `%gke_train`."""
+    parser = Parser(
+        "%%gke_train",
+        "Run the cell below as a training job: every rank runs it, on every node.\n"
+        "The Job is bound to the Python variable NAME (dashes become underscores). As a line,\n"
+        "%gke_train NAME --file PATH runs a Python file in place of a cell.\n\n"
+        "Interrupting the kernel while it waits leaves the job running: %gke_wait NAME attaches again,\n"
+        "%gke_cancel NAME stops it. Values may come from Python variables: $name, $name.attribute or ${name};\n"
+        "$$ is a dollar sign. --env $settings takes a dict, --include $paths a list.",
+        "Examples:\n"
+        "  %%gke_train digits --gpu l4:2 --nodes 2 --framework jax\n"
+        "  %%gke_train digits --nodes $nodes --env SEED=7 --max-duration 30m --no-wait\n"
+        "  %gke_train digits --file train.py --dry-run",
+    )
+    parser.add_argument("name", metavar="NAME", help="the job's name: lower-case letters, digits and dashes")
+    where = parser.add_argument_group("what it runs on")
+    where.add_argument("--gpu", metavar="TYPE[:COUNT]", help="accelerators on each node, for example l4 or l4:2")
+    where.add_argument("--nodes", metavar="N", type=whole_number, help="how many nodes (default: 1)")
+    where.add_argument(
+        "--procs-per-node", metavar="N", type=whole_number, help="ranks on each node (default: 1 for each accelerator)"
+    )
+    where.add_argument("--cpu", metavar="CORES", help="CPUs requested on each node")
+    where.add_argument("--memory", metavar="SIZE", help="memory requested on each node, for example 16Gi")
+    where.add_argument("--image", metavar="IMAGE", help="the container image (default: by framework)")
+    where.add_argument("--namespace", metavar="NAME", help="the namespace (default: the session's)")
+    what = parser.add_argument_group("what it runs")
+    what.add_argument(
+        "--framework", metavar="NAME", help="whose rendezvous is wired: none, torch, jax or tensorflow (default: none)"
+    )
+    what.add_argument("--file", metavar="PATH", help="run this Python file; only without a cell")
+    what.add_argument(
+        "--env",
+        metavar="KEY=VALUE",
+        type=assignment,
+        action="append",
+        default=[],
+        help="a variable for every rank; may be repeated",
+    )
+    what.add_argument(
+        "--requirements", metavar="FILE|LIST", help="a requirements file, or names with commas; installed where missing"
+    )
+    what.add_argument(
+        "--include", metavar="PATH", action="append", default=[], help="a file or folder to ship; may be repeated"
+    )
+    how = parser.add_argument_group("how it runs")
+    how.add_argument("--max-duration", metavar="TIME", help="stop it after this time, for example 30m or 2h")
+    how.add_argument(
+        "--max-retries", metavar="N", type=whole_number, help="start a failed node again so many times (default: 0)"
+    )
+    how.add_argument("--dry-run", action="store_true", help="show the plan; create nothing")
+    how.add_argument("--replace", action="store_true", help="delete an ended job of this name first")
+    wait = how.add_mutually_exclusive_group()
+    wait.add_argument("--wait", dest="wait", action="store_true", default=True, help="wait for its end (default)")
+    wait.add_argument("--no-wait", dest="wait", action="store_false", help="return at once; the card stays live")
+    return parser
+
+
+def jobs_parser() -> Parser:
+    """Give the parser of `%gke_jobs`."""
+    parser = Parser(
+        "%gke_jobs", "List the training jobs of the namespace, newest first.", "Example:\n  %gke_jobs --everyone"
+    )
+    parser.add_argument("--namespace", metavar="NAME", help="the namespace (default: the session's)")
+    parser.add_argument("--everyone", action="store_true", help="also the jobs of other people")
+    return parser
+
+
+def logs_parser() -> Parser:
+    """Give the parser of `%gke_logs`."""
+    parser = Parser(
+        "%gke_logs",
+        "Print the log of a job, a line each, with the rank that wrote it.",
+        "Examples:\n  %gke_logs digits --rank 0 --tail 20\n  %gke_logs digits --follow",
+    )
+    parser.add_argument("name", metavar="NAME", help="the job's name")
+    parser.add_argument("--rank", metavar="N", type=not_negative, help="only this rank (default: all)")
+    parser.add_argument("--tail", metavar="N", type=not_negative, help="only the last N lines of each rank")
+    parser.add_argument("--follow", action="store_true", help="go on until the job has ended")
+    parser.add_argument("--namespace", metavar="NAME", help="the namespace (default: the session's)")
+    return parser
+
+
+def wait_parser() -> Parser:
+    """Give the parser of `%gke_wait`."""
+    parser = Parser(
+        "%gke_wait",
+        "Attach to a job: show its card and wait for its end; an error when it fails.\n"
+        "Binds the Job to the Python variable NAME.",
+        "Example:\n  %gke_wait digits --timeout 10m",
+    )
+    parser.add_argument("name", metavar="NAME", help="the job's name")
+    parser.add_argument(
+        "--timeout", metavar="TIME", type=seconds, help="wait no longer than this, for example 90s or 10m"
+    )
+    parser.add_argument("--namespace", metavar="NAME", help="the namespace (default: the session's)")
+    return parser
+
+
+def cancel_parser() -> Parser:
+    """Give the parser of `%gke_cancel`."""
+    parser = Parser(
+        "%gke_cancel",
+        "Stop a job: its pods end and its nodes are free again. Its record and its log stay until it is deleted.",
+        "Example:\n  %gke_cancel digits",
+    )
+    parser.add_argument("name", metavar="NAME", help="the job's name")
+    parser.add_argument("--namespace", metavar="NAME", help="the namespace (default: the session's)")
+    return parser
+
+
+MAGICS: tuple[Magic, ...] = (
+    Magic("gke_connect", "line", connect_parser, "gke_notebook.magics.connect"),
+    Magic("gke_status", "line", status_parser, "gke_notebook.magics.status"),
+    Magic("gke_train", "line_cell", train_parser, "gke_notebook.magics.train"),
+    Magic("gke_jobs", "line", jobs_parser, "gke_notebook.magics.jobs"),
+    Magic("gke_logs", "line", logs_parser, "gke_notebook.magics.logs"),
+    Magic("gke_wait", "line", wait_parser, "gke_notebook.magics.wait"),
+    Magic("gke_cancel", "line", cancel_parser, "gke_notebook.magics.cancel"),
+)

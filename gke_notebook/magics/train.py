@@ -1,0 +1,91 @@
+"""`%%gke_train`: a cell becomes a training job."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from gke_notebook.errors import InvalidInput
+from gke_notebook.magics.options import fail
+from gke_notebook.magics.shared import attach, bind, current, readable_errors, show
+
+# Options that are passed on as they are, when they are given; the session knows the defaults.
+_PASSED = (
+    "gpu",
+    "nodes",
+    "procs_per_node",
+    "framework",
+    "requirements",
+    "image",
+    "namespace",
+    "cpu",
+    "memory",
+    "max_duration",
+    "max_retries",
+)
+
+
+def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> None:
+    """Show the plan, create the job, wait for it.
+
+    Args:
+        shell: the interactive shell.
+        options: what was written.
+        cell: the cell below, None for the line form.
+    """
+    from gke_notebook.widgets.plan_card import plan_view
+
+    with readable_errors():
+        source, variables = _source(shell, options, cell)
+        session = current()
+        wanted = {name: value for name in _PASSED if (value := getattr(options, name)) is not None}
+        plan = session.plan(
+            options.name,
+            source,
+            variables=variables,
+            env=environment(options.env),
+            include=tuple(options.include),
+            **wanted,
+        )
+        show(plan_view(plan, dry_run=options.dry_run))
+        if options.dry_run:
+            return
+        job = session.apply(plan, replace=options.replace)
+        # Before anything can interrupt the wait: the job exists, so the variable must.
+        variable = bind(shell, job)
+        attach(shell, job, variable, wait=options.wait)
+
+
+def _source(shell: Any, options: argparse.Namespace, cell: str | None) -> tuple[str, dict[str, Any]]:
+    if cell is not None:
+        if options.file is not None:
+            fail("%%gke_train: --file is for the line form; a cell is its own program")
+        return cell, shell.user_ns
+    if options.file is None:
+        fail("%gke_train: without a cell it needs --file PATH; to run a cell, write %%gke_train above it")
+    path = Path(options.file).expanduser()
+    try:
+        return path.read_text(encoding="utf-8"), {}
+    except FileNotFoundError:
+        near = sorted(found.name for found in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        hint = f"; {path.parent} has {', '.join(near[:5])}" if near else ""
+        fail(f"%gke_train: no file {options.file!r}{hint}")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"%gke_train: {options.file!r} cannot be read as text: {error}")
+
+
+def environment(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Make the environment out of repeated options.
+
+    Args:
+        pairs: the names and values in the order in which they were written.
+
+    Raises:
+        InvalidInput: a name is given twice with different values.
+    """
+    found: dict[str, str] = {}
+    for key, value in pairs:
+        if found.setdefault(key, value) != value:
+            raise InvalidInput(f"--env {key} is given twice, with different values")
+    return found
