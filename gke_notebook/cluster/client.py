@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -14,7 +16,6 @@ from gke_notebook.cluster.resources import Resource
 from gke_notebook.errors import ApiError, ClusterUnreachable
 
 Object = dict[str, Any]
-T = TypeVar("T")
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
@@ -24,6 +25,14 @@ FIELD_MANAGER = "gke-notebook"
 
 # A single object may approach 1.5 MB, and a watch line holds one object (shared/reference/feasibility.md, A3, 2026).
 _READ_BUFFER = 4 * 2**20
+
+# asyncio.TimeoutError is a class of its own before Python 3.11.
+_BROKEN = (aiohttp.ClientError, OSError, TimeoutError, asyncio.TimeoutError)
+
+# As client-go does, an answer of 429 or 5xx with a Retry-After header is a request to come again, whatever the verb:
+# the server has done nothing yet. client-go comes again ten times (k8s.io/client-go, rest/request.go, 1.34).
+_RETRIES = 10
+_LONGEST_PAUSE = 30.0
 
 
 class Client:
@@ -63,15 +72,12 @@ class Client:
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             connector = aiohttp.TCPConnector(
-                limit=self._concurrency,
-                ssl=self.connection.tls if self.connection.tls is not None else True,
-                enable_cleanup_closed=False,
+                limit=self._concurrency, ssl=self.connection.tls if self.connection.tls is not None else True
             )
             self._http = aiohttp.ClientSession(
                 connector=connector,
                 read_bufsize=_READ_BUFFER,
                 headers={"User-Agent": "gke-notebook", "Accept": "application/json"},
-                auto_decompress=True,
             )
         return self._http
 
@@ -84,6 +90,7 @@ class Client:
         body: bytes | None = None,
         content_type: str = "application/json",
         timeout: float | None = 60.0,
+        idle_timeout: float | None = None,
         accept: str | None = None,
     ) -> aiohttp.ClientResponse:
         """Send a request and return the open response once its headers are there; the caller must release it.
@@ -95,21 +102,25 @@ class Client:
             body: the request body.
             content_type: what the body is.
             timeout: seconds until the headers and, for a body that is read at once, the body must be there; None waits.
+            idle_timeout: seconds without a byte after which the connection is given up; None waits.
             accept: the Accept header, when it is not JSON.
 
         Raises:
             ApiError: the server answered with a Status other than success.
             ClusterUnreachable: no answer.
         """
-        for attempt in (0, 1):
-            headers = {}
-            token = await self.connection.token(attempt > 0)
+        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=10.0, sock_read=idle_timeout)
+        headers = {}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        if accept is not None:
+            headers["Accept"] = accept
+        refused = broken = False
+        pauses = 0
+        while True:
+            token = await self.connection.token(refused)
             if token:
                 headers["Authorization"] = f"Bearer {token}"
-            if body is not None:
-                headers["Content-Type"] = content_type
-            if accept is not None:
-                headers["Accept"] = accept
             try:
                 response = await self._session().request(
                     method,
@@ -117,20 +128,38 @@ class Client:
                     params=params,
                     data=body,
                     headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=10.0),
+                    timeout=limit,
+                    allow_redirects=False,  # a token goes to no other server
+                    server_hostname=self.connection.server_name,
+                    proxy=self.connection.proxy,
                 )
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise ClusterUnreachable(
-                    f"the cluster at {self.connection.server} does not answer ({_short(error)}); "
-                    "is it up, and is this machine allowed to reach it?"
-                ) from error
-            if response.status < 400:
-                return response
-            if response.status == 401 and attempt == 0:
-                response.release()  # an expired token: ask the source for a fresh one, once
+                if response.status < 300:
+                    return response
+                answer = await response.read()
+            except _BROKEN as error:
+                # A kept-alive connection that the server has just closed. To read again does no harm.
+                if (
+                    method == "GET"
+                    and not broken
+                    and isinstance(error, (ConnectionError, aiohttp.ServerDisconnectedError))
+                ):
+                    broken = True
+                    continue
+                raise self._unreachable("does not answer", error) from error
+            if response.status == 401 and not refused:
+                refused = True  # an expired token: ask the source for a fresh one, once
                 continue
-            raise api_error(response.status, await response.read())
-        raise AssertionError("unreachable")  # pragma: no cover
+            pause = retry_after(response.status, response.headers.get("Retry-After"))
+            if pause is None or pauses == _RETRIES:
+                raise api_error(response.status, answer)
+            pauses += 1
+            await asyncio.sleep(pause)
+
+    def _unreachable(self, what: str, error: BaseException) -> ClusterUnreachable:
+        return ClusterUnreachable(
+            f"the cluster at {self.connection.server} {what} ({_short(error)}); "
+            "is it up, and is this machine allowed to reach it?"
+        )
 
     async def request(
         self,
@@ -160,10 +189,8 @@ class Client:
         response = await self.open(method, path, params=params, body=data, content_type=content_type, timeout=timeout)
         try:
             return await response.read()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ClusterUnreachable(
-                f"the cluster at {self.connection.server} stopped answering ({_short(error)})"
-            ) from error
+        except _BROKEN as error:
+            raise self._unreachable("stopped answering", error) from error
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         """Read one object."""
@@ -253,7 +280,7 @@ class Client:
             await self.request("DELETE", resource.path(self._namespace(resource, namespace), name), body=options)
         )
 
-    async def watch_chunks(
+    async def watch_lines(
         self,
         resource: Resource,
         namespace: str | None = None,
@@ -263,8 +290,9 @@ class Client:
         field_selector: str = "",
         bookmarks: bool = True,
         timeout_seconds: int = 300,
-    ) -> AsyncIterator[bytes]:
-        """Watch a collection, as chunks of whole newline-terminated JSON lines, one event a line.
+        opened: Callable[[], None] | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """Watch a collection, as JSON lines, one event a line.
 
         Args:
             resource: what to watch.
@@ -274,6 +302,11 @@ class Client:
             field_selector: which objects.
             bookmarks: whether the server may send BOOKMARK events.
             timeout_seconds: after how many seconds the server ends the watch; watch again from the last version then.
+            opened: called when the server has accepted the watch.
+
+        Raises:
+            ApiError: the server refused, for example with 410 when the version is too old.
+            ClusterUnreachable: the connection failed or broke off.
         """
         params = {
             "watch": "true",
@@ -283,18 +316,55 @@ class Client:
         }
         if bookmarks:
             params["allowWatchBookmarks"] = "true"
-        response = await self.open("GET", resource.path(namespace), params=params, timeout=None)
+        path = resource.path(namespace)
+        response = await self.open("GET", path, params=params, timeout=None, idle_timeout=timeout_seconds + 30.0)
         try:
-            rest = b""
+            _keep_alive(response)
+            if opened is not None:
+                opened()
+            # One HTTP chunk holds one event: to read by lines copies less than to join chunks and split them again.
+            readline = response.content.readline
+            while line := await readline():
+                if line.endswith(b"\n"):  # else the connection ended within an event
+                    yield line
+        except ValueError as error:
+            raise ApiError(200, "", f"an object among the {resource.plural} is too large to be watched") from error
+        except _BROKEN as error:
+            raise self._unreachable("broke off a watch", error) from error
+        finally:
+            response.close()
+
+    async def stream(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        accept: str | None = None,
+        idle_timeout: float | None = None,
+        opened: Callable[[], None] | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """Read an answer that goes on, in the pieces in which it comes.
+
+        Args:
+            path: the path below the server's URL.
+            params: the query.
+            accept: the Accept header, when it is not JSON.
+            idle_timeout: seconds without a byte after which the connection is given up; None waits.
+            opened: called when the server has accepted the request.
+
+        Raises:
+            ApiError: the server refused.
+            ClusterUnreachable: the connection failed or broke off.
+        """
+        response = await self.open("GET", path, params=params, timeout=None, idle_timeout=idle_timeout, accept=accept)
+        try:
+            _keep_alive(response)
+            if opened is not None:
+                opened()
             async for chunk in response.content.iter_any():
-                end = chunk.rfind(b"\n") + 1
-                if end:
-                    yield rest + chunk[:end] if rest else chunk[:end]
-                    rest = chunk[end:]
-                else:
-                    rest += chunk
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ClusterUnreachable(f"the watch on {self.connection.server} broke off ({_short(error)})") from error
+                yield chunk
+        except _BROKEN as error:
+            raise self._unreachable("broke off", error) from error
         finally:
             response.close()
 
@@ -324,8 +394,46 @@ def api_error(status: int, body: bytes) -> ApiError:
     return ApiError(status, "", f"the server answered {status}: {body[:200].decode(errors='replace').strip()}")
 
 
+def retry_after(status: int, header: str | None) -> float | None:
+    """Say how long to wait before a refused request is sent again.
+
+    Args:
+        status: the HTTP status code.
+        header: the Retry-After header; Kubernetes writes whole seconds.
+
+    Returns:
+        Seconds, or None when the refusal stands.
+
+    Example:
+        >>> retry_after(429, "1")
+        1.0
+    """
+    if header is None or not (status == 429 or status >= 500) or not header.strip().isdigit():
+        return None
+    return min(float(header), _LONGEST_PAUSE)
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    # A peer that vanished (a sleeping laptop, a forgotten NAT entry) is noticed in about a minute and not in hours.
+    transport = response.connection.transport if response.connection is not None else None
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
 def _decode(raw: bytes) -> Object:
-    decoded: Object = msgspec.json.decode(raw)
+    try:
+        decoded = msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        raise ApiError(
+            200, "", f"the server's answer is not JSON: {raw[:200].decode(errors='replace').strip()}"
+        ) from error
+    if not isinstance(decoded, dict):
+        raise ApiError(200, "", "the server's answer is not a Kubernetes object")
     return decoded
 
 

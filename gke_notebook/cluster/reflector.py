@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from functools import cache
+from typing import Any, Generic, Protocol, TypeVar, Union
 
 import msgspec
 
@@ -15,40 +17,54 @@ from gke_notebook.cluster.resources import Resource
 from gke_notebook.errors import ApiError, ClusterUnreachable
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 Key = tuple[str, str]
 
+_LONGEST_DELAY = 30.0
 
-class Handler(Protocol[T]):
+
+class Handler(Protocol[T_contra]):
     """What a reflector tells its owner; called on the event loop, must not block.
 
     `replaced` comes after every list, with all objects; `changed` for each event, `value` None when the object is gone.
     """
 
-    def replaced(self, objects: Mapping[Key, T]) -> None:
+    def replaced(self, objects: Mapping[Key, T_contra]) -> None:
         """Take the whole collection."""
 
-    def changed(self, key: Key, value: T | None, previous: T | None) -> None:
+    def changed(self, key: Key, value: T_contra | None, previous: T_contra | None) -> None:
         """Take one event."""
-
-
-class _Metadata(msgspec.Struct, rename="camel"):
-    name: str = ""
-    namespace: str = ""
-    resource_version: str = ""
-
-
-class _Head(msgspec.Struct, rename="camel"):
-    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
-    code: int = 0
 
 
 class _ListMetadata(msgspec.Struct, rename="camel"):
     resource_version: str = ""
 
 
-class _Event(msgspec.Struct):
-    type: str
-    object: msgspec.Raw
+class _Head(msgspec.Struct):
+    metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
+
+
+class _Bookmark(msgspec.Struct, tag_field="type", tag="BOOKMARK"):
+    object: _Head
+
+
+class _Status(msgspec.Struct):
+    code: int = 500
+    reason: str = ""
+    message: str = ""
+
+
+class _Failure(msgspec.Struct, tag_field="type", tag="ERROR"):
+    object: _Status
+
+
+@dataclass(frozen=True)
+class _Decoders:
+    """The decoders of one type; `deleted` is the class of a DELETED event."""
+
+    lists: msgspec.json.Decoder[Any]
+    events: msgspec.json.Decoder[Any]
+    deleted: type
 
 
 @dataclass
@@ -64,6 +80,7 @@ class Reflector(Generic[T]):
         field_selector: which objects.
         handler: told of every change, or None.
         failed: told of each error before it is retried, or None.
+        recovered: told when the server has accepted a watch, or None.
 
     Example:
         >>> async def watch(client):
@@ -81,69 +98,78 @@ class Reflector(Generic[T]):
     field_selector: str = ""
     handler: Handler[T] | None = None
     failed: Callable[[Exception], None] | None = None
+    recovered: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self.objects: dict[Key, T] = {}
         self.resource_version = ""
         self.synced = asyncio.Event()
-        list_type = msgspec.defstruct(
-            "List",
-            [("items", list[self.type_], msgspec.field(default_factory=list)),
-             ("metadata", _ListMetadata, msgspec.field(default_factory=_ListMetadata))],
-            rename="camel",
-        )  # fmt: skip
-        self._list_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list_type)
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self.type_)
-        self._heads: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
-        self._events: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
+        decoders = _decoders(self.type_)
+        self._decode_list = decoders.lists.decode
+        self._decode = decoders.events.decode
+        self._deleted = decoders.deleted
+        self._plain = self.type_ is dict
+        self._progress = False
 
     async def run(self) -> None:
         """List, watch, and begin again after whatever breaks; runs until cancelled."""
         delay = 0.0
         while True:
+            self._progress = False
+            failure: Exception | None = None
             try:
                 if not self.resource_version:
                     await self._list()
-                delay = 0.0
                 await self._watch()
             except ApiError as error:
-                # 410 Gone: our version is too old, list anew at once. A refusal (401, 403, 404) may be lifted later.
-                self.resource_version = ""
-                if error.status != 410:
-                    delay = self._backoff(delay, error)
+                failure = error
+                if error.status != 429 and error.status < 500:
+                    # 410 Gone: our version is too old, list anew. A refusal (401, 403, 404) may be lifted later.
+                    self.resource_version = ""
             except ClusterUnreachable as error:
-                delay = self._backoff(delay, error)
-            if delay:
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, no secret
-
-    def _backoff(self, delay: float, error: Exception) -> float:
-        if self.failed is not None:
-            self.failed(error)
-        return min(30.0, delay * 2 or 0.1)
+                failure = error
+            except msgspec.DecodeError as error:
+                failure = ApiError(200, "", f"the server sent {self.resource.plural} that cannot be read: {error}")
+                self.resource_version = ""
+            if self._progress:
+                delay = 0.0
+            gone = isinstance(failure, ApiError) and failure.status == 410
+            if failure is not None and not gone and self.failed is not None:
+                self.failed(failure)
+            if self._progress and (failure is None or gone):
+                continue
+            # A server that ends every watch at once is not asked in a tight loop either.
+            delay = min(_LONGEST_DELAY, delay * 2 or 0.1)
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, no secret
 
     async def _list(self) -> None:
         raw = await self.client.list_raw(
             self.resource, self.namespace, label_selector=self.label_selector, field_selector=self.field_selector
         )
-        listed = self._list_decoder.decode(raw)
-        self.objects = {_key(item): item for item in listed.items}
+        listed = self._decode_list(raw)
+        items = listed.items or ()
+        self.objects = {_key(item): item for item in items}
         self.resource_version = listed.metadata.resource_version
         if self.handler is not None:
             self.handler.replaced(self.objects)
         self.synced.set()
 
     async def _watch(self) -> None:
-        chunks = self.client.watch_chunks(
+        begun = asyncio.get_running_loop().time()
+        lines = self.client.watch_lines(
             self.resource,
             self.namespace,
             resource_version=self.resource_version,
             label_selector=self.label_selector,
             field_selector=self.field_selector,
+            opened=self.recovered,
         )
-        async for chunk in chunks:
-            for line in chunk.splitlines():
-                if line:
-                    self.apply(line)
+        apply = self.apply
+        async with aclosing(lines):
+            async for line in lines:
+                apply(line)
+        if asyncio.get_running_loop().time() - begun > 1.0:
+            self._progress = True
 
     def apply(self, line: bytes) -> None:
         """Take one watch event.
@@ -153,37 +179,58 @@ class Reflector(Generic[T]):
 
         Raises:
             ApiError: the event is an ERROR, for example 410 Gone.
+            msgspec.DecodeError: it is not an event.
         """
-        event = self._events.decode(line)
-        if event.type == "ERROR":
-            raise _error(event.object)
-        if event.type == "BOOKMARK":
-            self.resource_version = self._heads.decode(event.object).metadata.resource_version
+        event = self._decode(line)
+        kind = type(event)
+        if kind is _Bookmark:
+            self.resource_version = event.object.metadata.resource_version
+            self._progress = True
             return
-        value: T = self._decoder.decode(event.object)
-        key = _key(value)
-        previous = self.objects.get(key)
-        if event.type == "DELETED":
-            self.objects.pop(key, None)
+        if kind is _Failure:
+            status = event.object
+            raise ApiError(status.code, status.reason, status.message or f"the watch failed with {status.code}")
+        self._progress = True
+        value: Any = event.object
+        if self._plain:
+            metadata = value["metadata"]
+            key = (metadata.get("namespace", ""), metadata["name"])
+            self.resource_version = metadata.get("resourceVersion", "")
         else:
-            self.objects[key] = value
-        self.resource_version = _version(value)
+            metadata = value.metadata
+            key = (metadata.namespace, metadata.name)
+            self.resource_version = metadata.resource_version
+        objects = self.objects
+        previous = objects.get(key)
+        if kind is self._deleted:
+            objects.pop(key, None)
+            if self.handler is not None:
+                self.handler.changed(key, None, value)
+            return
+        objects[key] = value
         if self.handler is not None:
-            self.handler.changed(key, None if event.type == "DELETED" else value, value if event.type == "DELETED" else previous)
+            self.handler.changed(key, value, previous)
+
+
+@cache
+def _decoders(type_: Any) -> _Decoders:
+    # The event's own `type` chooses the Struct, so that an event is read in one pass over its bytes.
+    kinds = {
+        tag: msgspec.defstruct(tag.capitalize(), [("object", type_)], tag_field="type", tag=tag)
+        for tag in ("ADDED", "MODIFIED", "DELETED")
+    }
+    event: Any = Union[tuple([*kinds.values(), _Bookmark, _Failure])]  # noqa: UP007,C409 - made at run time
+    listed = msgspec.defstruct(
+        "List",
+        [
+            ("items", list[type_] | None, None),
+            ("metadata", _ListMetadata, msgspec.field(default_factory=_ListMetadata)),
+        ],
+    )
+    return _Decoders(msgspec.json.Decoder(listed), msgspec.json.Decoder(event), kinds["DELETED"])
 
 
 def _key(value: Any) -> Key:
     if isinstance(value, dict):
         return value["metadata"].get("namespace", ""), value["metadata"]["name"]
     return value.metadata.namespace, value.metadata.name
-
-
-def _version(value: Any) -> str:
-    if isinstance(value, dict):
-        return str(value["metadata"].get("resourceVersion", ""))
-    return str(value.metadata.resource_version)
-
-
-def _error(raw: msgspec.Raw) -> ApiError:
-    status = msgspec.json.decode(raw)
-    return ApiError(int(status.get("code") or 500), str(status.get("reason") or ""), str(status.get("message") or ""))
