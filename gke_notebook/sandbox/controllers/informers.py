@@ -24,8 +24,8 @@ _REMEMBERED_DELETIONS = 20_000
 class Store:
     """The objects of one kind as last seen or last written by us.
 
-    A write's answer is put in with `assume`, so that the next decision sees it although the watch has not brought it yet;
-    an older event that comes later does not undo it. This takes the place of client-go's "expectations".
+    A write's answer is put in with `assume`, so that the next decision sees it although the watch has not brought it
+    yet; an older event that comes later does not undo it. This takes the place of client-go's "expectations".
     """
 
     def __init__(self) -> None:

@@ -14,7 +14,6 @@ from gke_notebook.sandbox.controllers import job_pods
 from gke_notebook.sandbox.controllers.indexes import Indexes
 from gke_notebook.sandbox.controllers.job_policy import Backoff, judge, remaining_backoff, success_message
 from gke_notebook.sandbox.controllers.job_status import (
-    Event,
     clean,
     condition,
     count_released,
@@ -23,6 +22,7 @@ from gke_notebook.sandbox.controllers.job_status import (
     true_condition,
 )
 from gke_notebook.sandbox.controllers.meta import (
+    Event,
     Object,
     clone,
     finished_time,

@@ -6,25 +6,9 @@ Semantics and texts: kubernetes 1.34, pkg/controller/job/job_controller.go.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from gke_notebook.sandbox.controllers.meta import Object, clone, condition_in, timestamp
-
-
-@dataclass(frozen=True)
-class Event:
-    """An event to record about a Job.
-
-    Args:
-        type: ``Normal`` or ``Warning``.
-        reason: a word in camel case.
-        message: the text.
-    """
-
-    type: str
-    reason: str
-    message: str
+from gke_notebook.sandbox.controllers.meta import Event, Object, clone, condition_in, timestamp
 
 
 def condition(type_: str, reason: str, message: str, now: datetime, status: str = "True") -> Object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,6 +14,23 @@ Object = dict[str, Any]
 
 TERMINAL = ("Succeeded", "Failed")
 DEFAULT_SCHEDULER = "default-scheduler"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to record about an object.
+
+    Args:
+        type: ``Normal`` or ``Warning``.
+        reason: a word in camel case.
+        message: the text.
+        action: what was tried, for example ``Binding``; only the scheduler says so.
+    """
+
+    type: str
+    reason: str
+    message: str
+    action: str = ""
 
 
 def now() -> datetime:

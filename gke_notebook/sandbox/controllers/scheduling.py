@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gke_notebook.sandbox.controllers.meta import TERMINAL, Object, canonical, is_true, phase, uid
+from gke_notebook.sandbox.controllers.meta import Object, canonical, is_true
 from gke_notebook.sandbox.controllers.pod_requirements import (
     Amounts,
     Port,
@@ -40,10 +40,12 @@ class Placement:
     Args:
         node: the node's name.
         victims: uids of pods of less priority that must go first; the pod waits until they have.
+        message: why it waits, when there are victims.
     """
 
     node: str
     victims: tuple[str, ...] = ()
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ def score(wanted: Requirements, node: NodeState) -> float:
     least = 100.0 * sum(1.0 - share for share in shares) / len(shares)
     mean = sum(shares) / len(shares)
     deviation = (sum((share - mean) ** 2 for share in shares) / len(shares)) ** 0.5
-    return least + 100.0 * (1.0 - deviation)
+    return float(least + 100.0 * (1.0 - deviation))
 
 
 def _share(used: int, total: int) -> float:
@@ -269,24 +271,32 @@ def unschedulable(
     if not wanted.may_preempt:
         return Unschedulable(f"{text} preemption: not eligible due to preemptionPolicy=Never.")
     candidates = [] if wanted.refused else [nodes[name] for name, item in rejections.items() if item.resolvable]
-    found = [(node, victims) for node in candidates if (victims := _victims(wanted, node))]
+    found: list[tuple[NodeState, tuple[str, ...]]] = []
+    hopeless = [_NOT_HELPFUL] * (count - len(candidates))
+    for node in candidates:
+        victims = _victims(wanted, node)
+        if isinstance(victims, Rejection):
+            hopeless += victims.reasons
+        else:
+            found.append((node, victims))
     if found:
-        node, victims = min(found, key=lambda item: _cost(item[0], item[1]))
-        return Placement(node.name, victims)
-    hopeless = [_NO_VICTIMS] * len(candidates) + [_NOT_HELPFUL] * (count - len(candidates))
+        best, victims = min(found, key=lambda item: _cost(item[0], item[1]))
+        return Placement(best.name, victims, text)
     return Unschedulable(f"{text} preemption: {failure(count, hopeless)}")
 
 
-def _victims(wanted: Requirements, node: NodeState) -> tuple[str, ...]:
-    lesser = sorted(
-        (pod for pod in node.pods if node.pods[pod].priority < wanted.priority), key=lambda pod: node.pods[pod].priority
-    )
-    if not lesser or fits(wanted, node.without(lesser)) is not None:
-        return ()
+def _victims(wanted: Requirements, node: NodeState) -> tuple[str, ...] | Rejection:
+    pods = node.pods
+    lesser = sorted((pod for pod in pods if pods[pod].priority < wanted.priority), key=lambda pod: pods[pod].priority)
+    if not lesser:
+        return Rejection((_NO_VICTIMS,))
+    rejection = fits(wanted, node.without(lesser))
+    if rejection is not None:
+        return rejection
     victims = list(lesser)
-    for pod in reversed(lesser):  # spare those of most priority first
+    for pod in reversed(lesser):  # those of most priority are spared first
         fewer = [other for other in victims if other != pod]
-        if fewer and fits(wanted, node.without(fewer)) is None:
+        if fits(wanted, node.without(fewer)) is None:
             victims = fewer
     return tuple(victims)
 
@@ -294,29 +304,3 @@ def _victims(wanted: Requirements, node: NodeState) -> tuple[str, ...]:
 def _cost(node: NodeState, victims: Sequence[str]) -> tuple[int, int, int, str]:
     priorities = [node.pods[pod].priority for pod in victims]
     return max(priorities), sum(priorities), len(priorities), node.name
-
-
-def schedule(
-    pod: Object, nodes: Iterable[Object], pods_by_node: Mapping[str, Iterable[Object]]
-) -> Placement | Unschedulable:
-    """Choose a node for one pod.
-
-    Args:
-        pod: the pod.
-        nodes: every node.
-        pods_by_node: the pods on each node, by its name.
-
-    Example:
-        >>> schedule({"metadata": {"name": "p"}, "spec": {"containers": []}}, [], {})
-        Unschedulable(message='no nodes available to schedule pods')
-    """
-    from gke_notebook.sandbox.controllers.snapshot import Snapshot
-
-    snapshot = Snapshot()
-    for node in nodes:
-        snapshot.set_node(node)
-    for name, bound in pods_by_node.items():
-        for other in bound:
-            if phase(other) not in TERMINAL:
-                snapshot.add_pod(name, uid(other) or other["metadata"]["name"], Requirements.of(other))
-    return snapshot.place(Requirements.of(pod))

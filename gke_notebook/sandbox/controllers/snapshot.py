@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gke_notebook.sandbox.controllers.meta import Object
+from collections.abc import Iterable, Mapping
+
+from gke_notebook.sandbox.controllers.meta import TERMINAL, Object, phase, uid
 from gke_notebook.sandbox.controllers.pod_requirements import Requirements
 from gke_notebook.sandbox.controllers.scheduling import (
     NodeState,
@@ -108,10 +110,8 @@ class Snapshot:
         remembered = self._failures.get(wanted.signature)
         if remembered is not None:
             return remembered
-        if wanted.refused or not self.nodes:
-            result = unschedulable(wanted, self.nodes, {})
-        else:
-            result = self._place(wanted)
+        hopeless = wanted.refused or not self.nodes
+        result = unschedulable(wanted, self.nodes, {}) if hopeless else self._place(wanted)
         if isinstance(result, Unschedulable):
             self._failures[wanted.signature] = result
         return result
@@ -140,3 +140,27 @@ class Snapshot:
             rejections = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
             known = self._admitted[wanted.signature] = (admitted, preference(wanted, admitted), rejections)
         return known
+
+
+def schedule(
+    pod: Object, nodes: Iterable[Object], pods_by_node: Mapping[str, Iterable[Object]]
+) -> Placement | Unschedulable:
+    """Choose a node for one pod.
+
+    Args:
+        pod: the pod.
+        nodes: every node.
+        pods_by_node: the pods on each node, by its name.
+
+    Example:
+        >>> schedule({"metadata": {"name": "p"}, "spec": {"containers": []}}, [], {})
+        Unschedulable(message='no nodes available to schedule pods')
+    """
+    snapshot = Snapshot()
+    for node in nodes:
+        snapshot.set_node(node)
+    for name, bound in pods_by_node.items():
+        for other in bound:
+            if phase(other) not in TERMINAL:
+                snapshot.add_pod(name, uid(other) or other["metadata"]["name"], Requirements.of(other))
+    return snapshot.place(Requirements.of(pod))

@@ -1,0 +1,47 @@
+"""Starting all controllers over one client and one watch per kind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.connection import Connection
+from gke_notebook.sandbox.controllers.context import Context
+from gke_notebook.sandbox.controllers.gc import GarbageCollector
+from gke_notebook.sandbox.controllers.job_controller import JobController
+from gke_notebook.sandbox.controllers.namespaces import NamespaceController
+from gke_notebook.sandbox.controllers.nodes import NodeController
+from gke_notebook.sandbox.controllers.scheduler import Scheduler
+from gke_notebook.sandbox.controllers.serviceaccounts import ServiceAccountController
+
+LOG = logging.getLogger(__name__)
+
+
+async def run(connection: Connection) -> None:
+    """Run every controller until cancelled.
+
+    Args:
+        connection: the API server, with rights over all that it serves.
+    """
+    async with Client(connection) as client:
+        context = Context(client)
+        controllers = (
+            Scheduler(context),
+            JobController(context),
+            GarbageCollector(context),
+            NamespaceController(context),
+            ServiceAccountController(context),
+            NodeController(context),
+        )
+        tasks = [
+            asyncio.create_task(context.recorder.run()),
+            *(asyncio.create_task(item.run()) for item in controllers),
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await context.informers.close()
