@@ -171,6 +171,15 @@ def zero(field: Field) -> Any:
     return None if field.container else _ZERO.get(field.base)
 
 
+def empty(type_: Type) -> dict[str, Any]:
+    """Give what a struct nobody set is written as.
+
+    Args:
+        type_: the struct.
+    """
+    return {name: zero(field) if field.struct is None else empty(field.struct) for name, field in type_.always}
+
+
 @cache
 def schema() -> Schema:
     """Load the table, once."""

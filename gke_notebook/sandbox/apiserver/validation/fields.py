@@ -14,7 +14,7 @@ from typing import Any
 
 from gke_notebook.sandbox.apiserver import quantity
 from gke_notebook.sandbox.apiserver.decode import json_name
-from gke_notebook.sandbox.apiserver.schema import LIST, MAP, Field, Type, zero
+from gke_notebook.sandbox.apiserver.schema import LIST, MAP, Field, Type, empty, zero
 from gke_notebook.sandbox.apiserver.status import quote
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -26,12 +26,24 @@ class FieldTypeError(ValueError):
     """A value has another JSON type than its field; the message is Go's."""
 
 
-def normalize(type_: Type, obj: dict[str, Any]) -> list[str]:
+class _Walk:
+    """What one walk collects, and how it goes."""
+
+    __slots__ = ("exact", "unknown")
+
+    def __init__(self, exact: bool) -> None:
+        self.unknown: list[str] = []
+        self.exact = exact
+
+
+def normalize(type_: Type, obj: dict[str, Any], *, exact: bool = False) -> list[str]:
     """Check an object and bring it, in place, into the form the server stores.
 
     Args:
         type_: the object's type.
         obj: the object.
+        exact: leave it as it was written but for nulls, unknown fields and the form of values: neither drop empty
+            values nor add structs. An applied configuration is read so, since what it names is what it owns.
 
     Returns:
         The paths of fields the schema does not know; they are removed.
@@ -39,18 +51,18 @@ def normalize(type_: Type, obj: dict[str, Any]) -> list[str]:
     Raises:
         FieldTypeError: a value has the wrong type.
     """
-    unknown: list[str] = []
-    _struct(type_, obj, "", unknown)
-    return unknown
+    walk = _Walk(exact)
+    _struct(type_, obj, "", walk)
+    return walk.unknown
 
 
-def _struct(type_: Type, obj: dict[str, Any], path: str, unknown: list[str]) -> None:
+def _struct(type_: Type, obj: dict[str, Any], path: str, walk: _Walk) -> None:
     fields = type_.fields
     gone: list[str] = []
     for name, value in obj.items():
         field = fields.get(name)
         if field is None:
-            unknown.append(path + name)
+            walk.unknown.append(path + name)
             gone.append(name)
             continue
         if value is None:
@@ -59,42 +71,35 @@ def _struct(type_: Type, obj: dict[str, Any], path: str, unknown: list[str]) -> 
         container = field.container
         if container:
             if not value and isinstance(value, dict if container == MAP else list):
-                if field.omitempty:
+                if field.omitempty and not walk.exact:
                     gone.append(name)
                 continue
             if container == LIST:
-                _list(type_, field, value, path + name, unknown)
+                _list(type_, field, value, path + name, walk)
             else:
-                _map(type_, field, value, path + name, unknown)
+                _map(type_, field, value, path + name, walk)
         elif field.struct is not None:
             if not isinstance(value, dict):
                 raise _wrong(type_, field, path + name, value, field.go_type)
-            _struct(field.struct, value, f"{path}{name}.", unknown)
+            _struct(field.struct, value, f"{path}{name}.", walk)
         else:
             new = value
             if field.base != "string" or not isinstance(value, str):
                 new = _scalar(type_, field, path + name, value)
                 if new is not value:
                     obj[name] = new
-            if not new and field.omitempty and not field.pointer:
+            if not new and field.omitempty and not field.pointer and not walk.exact:
                 gone.append(name)
     for name in gone:
         del obj[name]
+    if walk.exact:
+        return
     for name, field in type_.always:
         if name not in obj:
             obj[name] = zero(field) if field.struct is None else empty(field.struct)
 
 
-def empty(type_: Type) -> dict[str, Any]:
-    """Give what a struct nobody set is written as.
-
-    Args:
-        type_: the struct.
-    """
-    return {name: zero(field) if field.struct is None else empty(field.struct) for name, field in type_.always}
-
-
-def _list(type_: Type, field: Field, value: Any, path: str, unknown: list[str]) -> None:
+def _list(type_: Type, field: Field, value: Any, path: str, walk: _Walk) -> None:
     if not isinstance(value, list):
         raise _wrong(type_, field, path, value, field.go_type)
     struct = field.struct
@@ -109,17 +114,17 @@ def _list(type_: Type, field: Field, value: Any, path: str, unknown: list[str]) 
         elif not isinstance(item, dict):
             raise _wrong(type_, field, path, item, field.go_type.removeprefix("[]"))
         else:
-            _struct(struct, item, f"{path}[{index}].", unknown)
+            _struct(struct, item, f"{path}[{index}].", walk)
 
 
-def _map(type_: Type, field: Field, value: Any, path: str, unknown: list[str]) -> None:
+def _map(type_: Type, field: Field, value: Any, path: str, walk: _Walk) -> None:
     if not isinstance(value, dict):
         raise _wrong(type_, field, path, value, field.go_type)
     for key, item in value.items():
         if field.struct is not None:
             if not isinstance(item, dict):
                 raise _wrong(type_, field, path, item, field.go_type.removeprefix("map[string]"))
-            _struct(field.struct, item, f"{path}.{key}.", unknown)
+            _struct(field.struct, item, f"{path}.{key}.", walk)
         elif field.base != "string" or not isinstance(item, str):
             value[key] = _scalar(type_, field, path, _absent(field) if item is None else item)
 
