@@ -67,7 +67,7 @@ def define(namespace: dict[str, Any]) -> None:
     names, cell = _program()
     sys.argv[:] = [cell]
     # The file is the cell's, so that `inspect` finds its classes; the spec makes a spawned process run `spawned`.
-    namespace.update(__file__=cell, __doc__=None, __loader__=None, __package__=None, __cached__=None)
+    namespace.update(__file__=cell, __doc__=None, __loader__=None, __package__="", __cached__=None)
     namespace["__spec__"] = importlib.machinery.ModuleSpec(f"{contract.LAUNCH_PACKAGE}.spawned", None)
     for path in (names, cell):
         if path == names and not Path(path).exists():

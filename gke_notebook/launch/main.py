@@ -88,18 +88,20 @@ def _launch(settings: Settings, base: Outcome) -> Outcome:
     command = [python, str(Path(settings.program) / contract.BOOTSTRAP_FILE), "rank"]
     numbers = [first + local for local in range(settings.procs_per_node)]
     try:
-        ranks, stopped = supervise(command, environments, numbers, settings.work, prefixed=len(numbers) > 1)
+        ranks, stopped_at = supervise(command, environments, numbers, settings.work, prefixed=len(numbers) > 1)
     except OSError as error:
         return replace(failed, stage="start", error=f"a rank cannot be started: {_line(error)}", failed_at=_now())
-    return _conclude(settings, base, ranks, stopped=stopped)
+    return _conclude(settings, base, ranks, stopped_at)
 
 
-def _conclude(settings: Settings, base: Outcome, ranks: list[Rank], *, stopped: bool) -> Outcome:
+def _conclude(settings: Settings, base: Outcome, ranks: list[Rank], stopped_at: datetime | None) -> Outcome:
     failures = sorted((rank for rank in ranks if rank.failed_at), key=lambda rank: (str(rank.failed_at), rank.rank))
-    if stopped and not (failures and failures[0].told):
+    first = failures[0] if failures else None
+    # A rank that failed before the pod was told to stop may be the very reason why it was.
+    stopped = stopped_at is not None and not (first and first.failed_at and first.failed_at < stopped_at)
+    if stopped and not (first and first.told):
         return _stopped(base)
-    if failures:
-        first = failures[0]
+    if first:
         return replace(
             base,
             exit_code=contract.EXIT_STOPPED if stopped else first.exit_code,
@@ -150,8 +152,8 @@ def _send_output(directory: str) -> Payload | None:
 
 def _send(part: str, payload: Payload, data: bytes) -> Payload:
     if payload.lines:
-        # What the cell wrote last may lack its line end; the empty line keeps the first marked line whole.
-        write(b"\n" + "".join(line + "\n" for line in marked_lines(part, data)).encode("ascii"))
+        # What the cell wrote last may lack its line end; readers find a marker within a line, too (`results.visible`).
+        write("".join(line + "\n" for line in marked_lines(part, data)).encode("ascii"))
     return payload
 
 

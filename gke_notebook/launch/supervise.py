@@ -82,7 +82,7 @@ class Rank:
 
 def supervise(
     command: list[str], environments: list[dict[str, str]], ranks: list[int], directory: str, *, prefixed: bool
-) -> tuple[list[Rank], bool]:
+) -> tuple[list[Rank], datetime | None]:
     """Run one process per rank until all have ended.
 
     When one fails, the others get SIGTERM, and SIGKILL after a grace. SIGTERM or SIGINT to the launcher is passed on.
@@ -95,7 +95,7 @@ def supervise(
         prefixed: whether each line gets the rank before it; otherwise the ranks write to the launcher's own stdout.
 
     Returns:
-        The ranks as they ended, and whether the launcher was told to stop.
+        The ranks as they ended, and when the launcher was told to stop, None when it was not.
 
     Raises:
         OSError: a process cannot be started; those that were are ended.
@@ -107,7 +107,7 @@ class _Supervisor:
     def __init__(self, *, prefixed: bool) -> None:
         self.prefixed = prefixed
         self.ranks: list[Rank] = []
-        self.stopping = False
+        self.stopped_at: datetime | None = None
         self.kill_at: float | None = None
         self.selector = selectors.DefaultSelector()
         self.wake_read, self.wake_write = os.pipe()
@@ -116,7 +116,7 @@ class _Supervisor:
 
     def run(
         self, command: list[str], environments: list[dict[str, str]], ranks: list[int], directory: str
-    ) -> tuple[list[Rank], bool]:
+    ) -> tuple[list[Rank], datetime | None]:
         handlers = {number: signal.signal(number, self._on_stop) for number in (signal.SIGTERM, signal.SIGINT)}
         handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _ignore)
         wakeup = signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
@@ -136,7 +136,7 @@ class _Supervisor:
             self.selector.close()
             os.close(self.wake_read)
             os.close(self.wake_write)
-        return self.ranks, self.stopping
+        return self.ranks, self.stopped_at
 
     def _start(self, command: list[str], environment: dict[str, str], rank: int, directory: str) -> None:
         record_read, record_write = os.pipe()
@@ -170,7 +170,7 @@ class _Supervisor:
             timeout = None if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
             self._turn(timeout)
             self._reap()
-            if self.stopping and self.kill_at is None:
+            if self.stopped_at and self.kill_at is None:
                 self._end_others(STOP_GRACE)
             elif self.kill_at is None and any(rank.failed_at for rank in self.ranks):
                 self._end_others(FAILURE_GRACE)
@@ -284,7 +284,7 @@ class _Supervisor:
             os.kill(rank.process.pid, number)
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
-        self.stopping = True
+        self.stopped_at = self.stopped_at or datetime.now(timezone.utc)
 
 
 def write(data: bytes) -> None:

@@ -68,7 +68,7 @@ class Pod:
     spec: TrainSpec
     index: int = 0
     retry: int = 0
-    python: str = sys.executable
+    python: str = os.environ.get("TEST_POD_PYTHON", sys.executable)  # another interpreter, to try the launcher under it
     port: int = 0
     extra: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
