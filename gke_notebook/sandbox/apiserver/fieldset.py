@@ -176,7 +176,7 @@ def compare(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> tuple[Fiel
 
 
 def _compare_value(field: Field, old: Any, new: Any) -> tuple[FieldSet | None, FieldSet]:
-    """Give what changed in one value (None: nothing did; an empty set: the value as a whole) and what is gone from it."""
+    """Give what changed in one value (None: nothing; an empty set: the value as a whole) and what is gone from it."""
     if is_atomic(field) or old is None or new is None:
         return {}, {}
     added: FieldSet
