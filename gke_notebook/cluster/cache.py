@@ -34,7 +34,6 @@ class Collection(Generic[T]):
         self._reflector = reflector
         self._notifier = Notifier(interval)
         self._error: Exception | None = None
-        self._references = 0
         reflector.handler = self
         reflector.failed = self._failed
         reflector.recovered = self._recovered

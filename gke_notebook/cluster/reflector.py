@@ -14,7 +14,7 @@ import msgspec
 
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import Resource
-from gke_notebook.errors import ApiError, ClusterUnreachable
+from gke_notebook.errors import ApiError, ClusterUnreachable, NotConnected
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -126,7 +126,7 @@ class Reflector(Generic[T]):
                 if error.status != 429 and error.status < 500:
                     # 410 Gone: our version is too old, list anew. A refusal (401, 403, 404) may be lifted later.
                     self.resource_version = ""
-            except ClusterUnreachable as error:
+            except (ClusterUnreachable, NotConnected) as error:  # no answer, or no credentials at the moment
                 failure = error
             except msgspec.DecodeError as error:
                 failure = ApiError(200, "", f"the server sent {self.resource.plural} that cannot be read: {error}")
