@@ -1,0 +1,159 @@
+"""What the built-in admission plugins do to new objects: namespaces, priorities, service accounts, tolerations.
+
+Source: kubernetes v1.34, plugin/pkg/admission and apiserver/pkg/admission/plugin/namespace/lifecycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import status
+from .kinds import Kind, find
+from .status import StatusError
+from .store import Store
+
+Object = dict[str, Any]
+
+IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
+_TOLERATED_SECONDS = 300
+
+
+def _kind(group: str, plural: str) -> Kind:
+    found = find(group, "v1", plural)
+    assert found is not None
+    return found
+
+
+NAMESPACES = _kind("", "namespaces")
+PRIORITY_CLASSES = _kind("scheduling.k8s.io", "priorityclasses")
+
+# The classes that every cluster has (kubernetes v1.34, pkg/apis/scheduling).
+_SYSTEM_PRIORITIES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
+
+
+def check_namespace(store: Store, kind: Kind, namespace: str, name: str, *, creating: bool) -> None:
+    """Refuse to write into a namespace that is not there, or to create in one that is going away.
+
+    Args:
+        store: the state.
+        kind: the kind that is written.
+        namespace: where; empty for kinds without namespaces.
+        name: the object's name.
+        creating: whether the object is new.
+
+    Raises:
+        StatusError: 404 or 403.
+    """
+    if not namespace:
+        return
+    entry = store.get(NAMESPACES, "", namespace)
+    if entry is None:
+        raise status.not_found(NAMESPACES, namespace)
+    if creating and (entry.head.get("status") or {}).get("phase") == "Terminating":
+        why = f"unable to create new content in namespace {namespace} because it is being terminated"
+        error = status.forbidden(kind, name, why)
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+        raise StatusError(403, "Forbidden", error.message, {**(error.details or {}), "causes": [cause]})
+
+
+def check_delete(kind: Kind, name: str) -> None:
+    """Refuse to delete the namespaces that a cluster cannot be without.
+
+    Args:
+        kind: the kind.
+        name: the object's name.
+
+    Raises:
+        StatusError: 403.
+    """
+    if kind is NAMESPACES and name in IMMORTAL:
+        raise status.forbidden(kind, name, "this namespace may not be deleted")
+
+
+def admit_create(store: Store, kind: Kind, obj: Object) -> None:
+    """Change a new object as the default admission plugins do.
+
+    Args:
+        store: the state.
+        kind: its kind.
+        obj: changed in place; fields of wrong types are left for validation to refuse.
+
+    Raises:
+        StatusError: 403.
+    """
+    if kind.kind == "Namespace":
+        _admit_namespace(obj)
+    elif kind.kind == "Pod" and isinstance(obj.get("spec"), dict):
+        _admit_priority(store, kind, obj)
+        _admit_service_account(obj["spec"])
+        _admit_tolerations(obj["spec"])
+
+
+def _admit_namespace(obj: Object) -> None:
+    name = obj["metadata"].get("name", "")
+    labels = obj["metadata"].get("labels")
+    if labels is None:
+        labels = obj["metadata"]["labels"] = {}
+    labels["kubernetes.io/metadata.name"] = name
+
+
+def _admit_priority(store: Store, kind: Kind, obj: Object) -> None:
+    spec = obj["spec"]
+    wanted = spec.get("priorityClassName") or ""
+    name, value, preemption = "", 0, "PreemptLowerPriority"
+    if wanted in _SYSTEM_PRIORITIES:
+        name, value = wanted, _SYSTEM_PRIORITIES[wanted]
+    elif wanted:
+        entry = store.get(PRIORITY_CLASSES, "", wanted)
+        if entry is None:
+            raise status.forbidden(
+                kind, obj["metadata"].get("name", ""), f"no PriorityClass with name {wanted} was found"
+            )
+        found = entry.object()
+        name, value, preemption = wanted, found.get("value", 0), found.get("preemptionPolicy") or preemption
+    else:
+        defaults = [each.object() for each in store.of(PRIORITY_CLASSES).all() if each.head.get("globalDefault")]
+        if defaults:
+            lowest = min(defaults, key=lambda each: each.get("value", 0))
+            name, value = lowest["metadata"]["name"], lowest.get("value", 0)
+            preemption = lowest.get("preemptionPolicy") or preemption
+    given = spec.get("priority")
+    if given is not None and given != value:
+        why = (
+            f"the integer value of priority ({given}) must not be provided in pod spec; priority admission controller "
+            f"computed {value} from the given PriorityClass name"
+        )
+        raise status.forbidden(kind, obj["metadata"].get("name", ""), why)
+    if name:
+        spec["priorityClassName"] = name
+    spec["priority"] = value
+    spec.setdefault("preemptionPolicy", preemption)
+
+
+def _admit_service_account(spec: Object) -> None:
+    # The real plugin also mounts a token; pods of the sandbox run as the user and need none.
+    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    spec["serviceAccountName"] = spec["serviceAccount"] = name
+
+
+def _admit_tolerations(spec: Object) -> None:
+    tolerations = spec.get("tolerations") or []
+    if not isinstance(tolerations, list):
+        return
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(_tolerates(each, key) for each in tolerations):
+            tolerations.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
+            )
+    spec["tolerations"] = tolerations
+
+
+def _tolerates(toleration: object, key: str) -> bool:
+    if not isinstance(toleration, dict):
+        return False
+    named = toleration.get("key") == key or not toleration.get("key")
+    return named and toleration.get("effect") in {"NoExecute", "", None}

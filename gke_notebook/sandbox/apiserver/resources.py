@@ -1,0 +1,241 @@
+"""From an HTTP request on a resource to its verb and back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from . import auth, deletes, options, reads, respond, status, subresources, writes
+from .auth import User
+from .decode import decode_body, media_type
+from .kinds import BINDING, DELETE_OPTIONS, EVICTION, Kind
+from .logs import LogProxy, locate
+from .negotiate import Form, negotiate
+from .patches import APPLY_PATCH, apply_patch
+from .paths import Target, parse
+from .status import StatusError
+from .store import Store
+from .validation import check_unknown_fields
+from .watches import Watch
+
+Object = dict[str, Any]
+
+_OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+
+
+class Resources:
+    """The resource half of the server.
+
+    Args:
+        store: the state.
+        logs: reads logs from kubelets.
+        stopping: set when the server is to end.
+    """
+
+    def __init__(self, store: Store, logs: LogProxy, stopping: asyncio.Event) -> None:
+        self._store = store
+        self._logs = logs
+        self._stopping = stopping
+
+    async def answer(self, request: web.Request, raw_path: str, user: User) -> web.StreamResponse | None:
+        """Answer a request.
+
+        Args:
+            request: the request.
+            raw_path: its path.
+            user: who asks.
+
+        Returns:
+            The answer; None when the path is about no resource.
+
+        Raises:
+            StatusError: as the server says it.
+        """
+        target = parse(raw_path)
+        if target is None:
+            return None
+        verb = _verb(request.method, target)
+        if verb == "list" and (target.watch or options.flag(request.query, "watch")):
+            verb = "watch"
+        auth.check(user, verb or request.method.lower(), target)
+        if not _offered(target, verb):
+            raise status.method_not_allowed()
+        if target.subresource == "log":
+            return await self._logs.stream(request, locate(self._store, target, request.query))
+        match verb:
+            case "get":
+                return self._get(request, target)
+            case "list":
+                return self._list(request, target)
+            case "watch":
+                return await self._watch(request, target)
+            case "create":
+                return await self._create(request, target, user)
+            case "update":
+                return await self._update(request, target)
+            case "patch":
+                return await self._patch(request, target)
+            case "delete":
+                return await self._delete(request, target)
+            case _:
+                return await self._delete_collection(request, target)
+
+    def _get(self, request: web.Request, target: Target) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        if request.query.get("resourceVersion"):
+            asked = options.list_options({"resourceVersion": request.query["resourceVersion"]})
+            if int(asked.version) > self._store.revision:
+                raise reads.too_large(int(asked.version), self._store.revision)
+        entry = reads.get(self._store, target)
+        return _object(request, target.kind, entry.body, form)
+
+    def _list(self, request: web.Request, target: Target) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        page = reads.page(self._store, target, options.list_options(request.query))
+        body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
+        return respond.answer(body, media_type=form.media_type)
+
+    async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
+        form = negotiate(request.headers.get("Accept", ""), stream=True)
+        asked = options.list_options({**request.query, "watch": "1"})
+        transport = request.transport
+
+        def alive() -> bool:
+            return transport is not None and not transport.is_closing()
+
+        included = request.query.get("includeObject", "")
+        watch = Watch(self._store, target, asked, form=form, include_object=included, alive=alive)
+        headers = {"Content-Type": form.media_type, "Cache-Control": "no-cache, private"}
+        response = web.StreamResponse(headers=headers)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        try:
+            async for chunk in watch.chunks(self._stopping):
+                await response.write(chunk)
+            await response.write_eof()
+        except ConnectionResetError:
+            response.force_close()  # the client has gone, which is how most watches end
+        return response
+
+    async def _create(self, request: web.Request, target: Target, user: User) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        how = self._write_options(request, "CreateOptions")
+        kind = {"binding": BINDING, "eviction": EVICTION}.get(target.subresource, target.kind)
+        obj, duplicates = await _body(request, kind)
+        if target.subresource:
+            check_unknown_fields(kind, obj, how.validation, duplicates)
+            act = subresources.bind if target.subresource == "binding" else subresources.evict
+            act(self._store, target, obj, how)
+            return respond.success(code=201)
+        if not kind.stored:
+            warnings = check_unknown_fields(kind, obj, how.validation, duplicates)
+            body = msgspec.json.encode(auth.review(kind, obj, user))
+            return respond.answer(body, 201, media_type=form.media_type, warnings=warnings)
+        return _written(request, kind, writes.create(self._store, target, obj, how, duplicates), form)
+
+    async def _update(self, request: web.Request, target: Target) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        how = self._write_options(request, "UpdateOptions")
+        obj, duplicates = await _body(request, target.kind)
+        return _written(request, target.kind, writes.update(self._store, target, obj, how, duplicates), form)
+
+    async def _patch(self, request: web.Request, target: Target) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        how = self._write_options(request, "PatchOptions")
+        body = await request.read()
+        content_type = request.headers.get("Content-Type", "")
+        if media_type(content_type) == APPLY_PATCH:
+            if not request.query.get("fieldManager"):
+                error = status.required("fieldManager", "is required for apply patch")
+                raise _invalid_options(error)
+            duplicates: list[str] = []
+            obj = decode_body(body, "application/yaml", target.kind, duplicates)
+            return _written(request, target.kind, writes.apply(self._store, target, obj, how, duplicates), form)
+        if "force" in request.query:
+            raise _invalid_options(status.field_forbidden("force", "may not be specified for non-apply patch"))
+
+        def change(live: Object) -> tuple[Object, list[str]]:
+            new = apply_patch(target.kind, live, body, content_type)
+            return new, check_unknown_fields(target.kind, new, how.validation)
+
+        return _written(request, target.kind, writes.patch(self._store, target, change, how), form)
+
+    async def _delete(self, request: web.Request, target: Target) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        how = await _delete_options(request)
+        entry = self._store.get(target.kind, target.namespace, target.name)
+        done = deletes.delete(self._store, target, how)
+        code = 202 if not done.gone and how.orphan is False else 200
+        if done.body is not None:
+            return _object(request, target.kind, done.body, form, code)
+        kind = target.kind
+        details = {"name": target.name, "group": kind.group, "kind": kind.plural}
+        if entry is not None:
+            details["uid"] = entry.object()["metadata"]["uid"]
+        return respond.success({key: value for key, value in details.items() if value}, code)
+
+    async def _delete_collection(self, request: web.Request, target: Target) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        how = await _delete_options(request)
+        page = reads.page(self._store, target, options.list_options(request.query))
+        deletes.delete_collection(self._store, target, page.entries, how)
+        body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
+        return respond.answer(body, media_type=form.media_type)
+
+    @staticmethod
+    def _write_options(request: web.Request, kind: str) -> options.WriteOptions:
+        return options.write_options(request.query, request.headers.get("User-Agent", ""), kind)
+
+
+def _verb(method: str, target: Target) -> str:
+    if target.subresource:
+        return {**_OBJECT_VERBS, "POST": "create"}.get(method, "")
+    if target.name:
+        return "list" if target.watch and method == "GET" else _OBJECT_VERBS.get(method, "")
+    if method == "POST" and target.kind.namespaced and not target.namespace and target.kind.stored:
+        return ""  # an object needs a namespace to be created in
+    return _COLLECTION_VERBS.get(method, "")
+
+
+def _offered(target: Target, verb: str) -> bool:
+    if target.subresource:
+        found = target.kind.subresource(target.subresource)
+        return found is not None and verb in found.verbs
+    return verb in target.kind.verbs
+
+
+def _object(request: web.Request, kind: Kind, body: bytes, form: Form, code: int = 200) -> web.Response:
+    if form.shape:
+        body = reads.render_object(kind, body, form, request.query.get("includeObject", ""))
+    return respond.answer(body, code, media_type=form.media_type)
+
+
+def _written(request: web.Request, kind: Kind, done: writes.Written, form: Form) -> web.Response:
+    body = done.body
+    if form.shape:
+        body = reads.render_object(kind, body, form, request.query.get("includeObject", ""))
+    return respond.answer(body, done.code, media_type=form.media_type, warnings=done.warnings)
+
+
+async def _body(request: web.Request, kind: Kind) -> tuple[Object, list[str]]:
+    duplicates: list[str] = []
+    raw = await request.read()
+    return decode_body(raw, request.headers.get("Content-Type", ""), kind, duplicates), duplicates
+
+
+async def _delete_options(request: web.Request) -> options.DeleteOptions:
+    raw = await request.read()
+    if not raw.strip():
+        return options.delete_options(None, request.query)
+    body = decode_body(raw, request.headers.get("Content-Type", ""), DELETE_OPTIONS)
+    check_unknown_fields(DELETE_OPTIONS, body, "Ignore")
+    return options.delete_options(body, request.query)
+
+
+def _invalid_options(error: status.FieldError) -> StatusError:
+    details = {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [error.cause()]}
+    return StatusError(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {error}', details)

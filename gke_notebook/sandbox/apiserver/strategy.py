@@ -1,0 +1,72 @@
+"""What each kind resets when it is created or changed.
+
+Source: kubernetes v1.34, pkg/registry/*/*/strategy.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .kinds import STATUS, Kind
+
+Object = dict[str, Any]
+
+# Kinds that a PUT to a name that is free creates, and kinds that must be updated with a resourceVersion.
+CREATE_ON_UPDATE = frozenset({"Lease", "Event", "Service", "Endpoints"})
+NEEDS_VERSION = frozenset({"Lease"})
+
+# Kinds whose DELETE answers the object even when it is gone at once; the others answer a Status.
+RETURN_DELETED = frozenset({"Pod", "Namespace", "Service", "ServiceAccount"})
+
+EVENT_SECONDS = 3600.0
+"""How long an event is kept after it was last written."""
+
+
+def prepare_create(kind: Kind, obj: Object) -> None:
+    """Set the status a new object begins with.
+
+    Args:
+        kind: its kind.
+        obj: changed in place.
+    """
+    if kind.kind == "Pod":
+        obj["status"] = {"phase": "Pending"}
+    elif kind.kind == "Job":
+        obj["status"] = {}
+    elif kind.kind == "Service":
+        obj["status"] = {"loadBalancer": {}}
+    elif kind.kind == "Namespace":
+        obj["status"] = {"phase": "Active"}
+        spec = obj.get("spec")
+        finalizers = spec.get("finalizers") if isinstance(spec, dict) else None
+        obj["spec"] = {"finalizers": finalizers if finalizers and "kubernetes" in finalizers else ["kubernetes"]}
+
+
+def prepare_update(kind: Kind, new: Object, old: Object, subresource: str) -> None:
+    """Put back what the endpoint does not write.
+
+    Args:
+        kind: the object's kind.
+        new: the object after the change, changed in place.
+        old: the object as stored.
+        subresource: ``status``, ``finalize``, or empty for the object itself.
+    """
+    if subresource == STATUS:
+        for key in (set(new) | set(old)) - {"metadata", STATUS, "kind", "apiVersion"}:
+            _put_back(new, old, key)
+        if kind.kind == "Pod":
+            _put_back(new["metadata"], old["metadata"], "ownerReferences")
+            if isinstance(new.get(STATUS), dict) and "qosClass" in old.get(STATUS, {}):
+                new[STATUS].setdefault("qosClass", old[STATUS]["qosClass"])
+        return
+    if kind.subresource(STATUS) is not None:
+        _put_back(new, old, STATUS)
+    if kind.kind == "Namespace" and subresource != "finalize":
+        _put_back(new, old, "spec")
+
+
+def _put_back(new: Object, old: Object, key: str) -> None:
+    if key in old:
+        new[key] = old[key]
+    else:
+        new.pop(key, None)

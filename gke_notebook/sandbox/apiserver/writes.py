@@ -1,0 +1,277 @@
+"""Create, update, patch and apply: from a decoded request to a stored object."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import admission, metadata, status, strategy
+from .apply import server_side_apply, track
+from .kinds import STATUS, Kind
+from .options import WriteOptions
+from .paths import Target
+from .store import Entry, Store, encode_object
+from .validation import check_unknown_fields, prepare_create, prepare_update
+
+Object = dict[str, Any]
+
+_NAME_ATTEMPTS = 8
+
+
+@dataclass
+class Written:
+    """The outcome of a write.
+
+    Args:
+        body: the object as JSON, to be answered.
+        code: the HTTP status code.
+        warnings: for `Warning` headers.
+    """
+
+    body: bytes
+    code: int = 200
+    warnings: list[str] = field(default_factory=list)
+
+
+def create(
+    store: Store, target: Target, obj: Object, options: WriteOptions, duplicates: list[str] | None = None
+) -> Written:
+    """Store a new object.
+
+    Args:
+        store: the state.
+        target: the collection.
+        obj: the decoded body; becomes the object.
+        options: the parameters.
+        duplicates: fields that the body named twice.
+
+    Raises:
+        StatusError: as the server says it.
+    """
+    warnings = check_unknown_fields(target.kind, obj, options.validation, duplicates)
+    _check_namespace_of(target, obj, creating=True)
+    body, more = _create(store, target, obj, options)
+    return Written(body, 201, warnings + more)
+
+
+def _create(
+    store: Store, target: Target, obj: Object, options: WriteOptions, *, owned: bool = False
+) -> tuple[bytes, list[str]]:
+    kind, meta = target.kind, obj["metadata"]
+    if meta.get("resourceVersion") not in {None, "", "0"}:
+        raise status.bad_request("resourceVersion should not be set on objects to be created")
+    generated = not meta.get("name") and bool(meta.get("generateName"))
+    if generated:
+        meta["name"] = _free_name(store, kind, target.namespace, str(meta["generateName"]))
+    name = meta.get("name") or ""
+    admission.check_namespace(store, kind, target.namespace, name, creating=True)
+    admission.admit_create(store, kind, obj)
+    now = time.time()
+    stamp = metadata.timestamp(now)
+    metadata.begin(kind.kind, meta, stamp)
+    strategy.prepare_create(kind, obj)
+    warnings: list[str] = []
+    with contextlib.suppress(NotImplementedError):
+        warnings = prepare_create(kind, obj)
+    if store.get(kind, target.namespace, name) is not None:
+        raise status.already_exists(kind, name)
+    if not owned:
+        track(kind, None, obj, manager=options.manager, operation="Update", subresource="", now=stamp)
+    if options.dry_run:
+        return encode_object(kind, obj), warnings
+    return store.put(kind, obj, now).body, warnings
+
+
+def _free_name(store: Store, kind: Kind, namespace: str, base: str) -> str:
+    name = ""
+    for _ in range(_NAME_ATTEMPTS):
+        name = metadata.generate_name(base)
+        if store.get(kind, namespace, name) is None:
+            return name
+    raise status.generate_name_conflict(kind, name)
+
+
+def update(
+    store: Store, target: Target, obj: Object, options: WriteOptions, duplicates: list[str] | None = None
+) -> Written:
+    """Replace an object, or its status.
+
+    Args:
+        store: the state.
+        target: the object or its subresource.
+        obj: the decoded body; becomes the object.
+        options: the parameters.
+        duplicates: fields that the body named twice.
+
+    Raises:
+        StatusError: as the server says it.
+    """
+    kind = target.kind
+    warnings = check_unknown_fields(kind, obj, options.validation, duplicates)
+    _check_namespace_of(target, obj)
+    _check_name_of(target, obj)
+    entry = store.get(kind, target.namespace, target.name)
+    if entry is None:
+        if kind.kind not in strategy.CREATE_ON_UPDATE or target.subresource:
+            raise status.not_found(kind, target.name)
+        body, more = _create(store, target, obj, options)
+        return Written(body, 201, warnings + more)
+    if not obj["metadata"].get("resourceVersion") and kind.kind in strategy.NEEDS_VERSION:
+        error = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+        raise status.invalid(kind, target.name, [error])
+    written = replace(store, target, entry, obj, options)
+    written.warnings[:0] = warnings
+    return written
+
+
+def replace(
+    store: Store, target: Target, entry: Entry, new: Object, options: WriteOptions, *, owned: bool = False
+) -> Written:
+    """Store a changed object: the common end of update, patch and apply.
+
+    Args:
+        store: the state.
+        target: the object or its subresource.
+        entry: the object as stored.
+        new: the object after the change; changed in place.
+        options: the parameters.
+        owned: whether `managedFields` are up to date already (apply).
+
+    Raises:
+        StatusError: as the server says it.
+    """
+    kind = target.kind
+    old = entry.object()
+    meta, before = new["metadata"], old["metadata"]
+    if meta.get("uid") and meta["uid"] != before["uid"]:
+        raise status.precondition_uid(kind, target.name, meta["uid"], before["uid"])
+    if meta.get("resourceVersion") not in {None, "", "0"} and meta["resourceVersion"] != before["resourceVersion"]:
+        raise status.conflict(kind, target.name)
+    meta["resourceVersion"] = before["resourceVersion"]
+    metadata.carry_over(meta, before)
+    strategy.prepare_update(kind, new, old, target.subresource)
+    warnings: list[str] = []
+    with contextlib.suppress(NotImplementedError):
+        warnings = prepare_update(kind, new, old, target.subresource)
+    metadata.bump_generation(new, old)
+    now = time.time()
+    if not owned:
+        track(
+            kind, old, new, manager=options.manager, operation="Update",
+            subresource=target.subresource if target.subresource == STATUS else "", now=metadata.timestamp(now),
+        )  # fmt: skip
+    if _gone(kind, new, old):
+        if not options.dry_run:
+            store.delete(kind, entry, new)
+        return Written(encode_object(kind, new), 200, warnings)
+    if metadata.same(new, old):
+        return Written(entry.body, 200, warnings)  # nothing has changed, so nobody is told
+    if options.dry_run:
+        return Written(encode_object(kind, new), 200, warnings)
+    return Written(store.put(kind, new, now).body, 200, warnings)
+
+
+def _gone(kind: Kind, new: Object, old: Object) -> bool:
+    """Tell whether an update has taken away the last thing that kept a deleted object."""
+    before = old["metadata"]
+    if new["metadata"].get("finalizers") or not before.get("deletionTimestamp"):
+        return False
+    if kind.kind == "Namespace" and (new.get("spec") or {}).get("finalizers"):
+        return False
+    return not before.get("deletionGracePeriodSeconds")
+
+
+def patch(
+    store: Store, target: Target, change: Callable[[Object], tuple[Object, list[str]]], options: WriteOptions
+) -> Written:
+    """Change an object by a patch; reading and writing cannot be separated, so there is nothing to retry.
+
+    Args:
+        store: the state.
+        target: the object or its subresource.
+        change: makes the new object out of the live one, with warnings.
+        options: the parameters.
+
+    Raises:
+        StatusError: as the server says it.
+    """
+    entry = store.get(target.kind, target.namespace, target.name)
+    if entry is None:
+        raise status.not_found(target.kind, target.name)
+    new, warnings = change(entry.object())
+    _check_namespace_of(target, new)
+    _check_name_of(target, new)
+    written = replace(store, target, entry, new, options)
+    written.warnings[:0] = warnings
+    return written
+
+
+def apply(
+    store: Store, target: Target, obj: Object, options: WriteOptions, duplicates: list[str] | None = None
+) -> Written:
+    """Create or change an object by server-side apply.
+
+    Args:
+        store: the state.
+        target: the object or its subresource.
+        obj: the decoded body.
+        options: the parameters.
+        duplicates: fields that the body named twice.
+
+    Raises:
+        StatusError: as the server says it.
+    """
+    kind = target.kind
+    warnings = check_unknown_fields(kind, obj, options.validation, duplicates)
+    _check_namespace_of(target, obj)
+    _check_name_of(target, obj)
+    entry = store.get(kind, target.namespace, target.name)
+    if entry is None and target.subresource:
+        raise status.not_found(kind, target.name)
+    live = None if entry is None else entry.object()
+    if entry is None and obj["metadata"].get("uid"):
+        uid = obj["metadata"]["uid"]
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise status.conflict(kind, target.name, why)
+    new = server_side_apply(
+        kind, live, obj, manager=options.manager, force=options.force, now=metadata.timestamp(),
+        subresource=target.subresource,
+    )  # fmt: skip
+    if entry is None:
+        body, more = _create(store, target, new, options, owned=True)
+        return Written(body, 201, warnings + more)
+    written = replace(store, target, entry, new, options, owned=True)
+    written.warnings[:0] = warnings
+    return written
+
+
+def _check_namespace_of(target: Target, obj: Object, *, creating: bool = False) -> None:
+    meta = obj.get("metadata")
+    if meta is None:
+        meta = obj["metadata"] = {}
+    if not target.kind.namespaced:
+        meta.pop("namespace", None)
+        return
+    named = meta.get("namespace")
+    if named and named != target.namespace:
+        if creating:
+            text = "the namespace of the provided object does not match the namespace sent on the request"
+        else:
+            text = (
+                f"the namespace of the object ({named}) does not match the namespace on the request "
+                f"({target.namespace})"
+            )
+        raise status.bad_request(text)
+    meta["namespace"] = target.namespace
+
+
+def _check_name_of(target: Target, obj: Object) -> None:
+    name = obj["metadata"].get("name")
+    if not name:
+        text = f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+        raise status.bad_request(text)
+    if name != target.name:
+        raise status.bad_request(f"the name of the object ({name}) does not match the name on the URL ({target.name})")
