@@ -13,4 +13,5 @@ def _start() -> None:
     importlib.import_module("gke_notebook_launch." + ("child" if sys.argv[1:] == ["rank"] else "main")).run()
 
 
-_start()
+if __name__ == "__main__":
+    _start()

@@ -8,4 +8,5 @@ from __future__ import annotations
 
 from .child import define
 
-define(globals())
+if __name__ == "__mp_main__":
+    define(globals())
