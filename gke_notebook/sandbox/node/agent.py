@@ -160,7 +160,7 @@ async def _run(client: Client, config: NodeConfig, reaper: Reaper, ports: PortTa
     names = Directory(pods, services, ports)
     recorder = Recorder(client)
     allocatable: dict[str, Mapping[str, str]] = {}
-    context = Context(client, config, recorder, reaper, ports, marker, names.scope, allocatable)
+    context = Context(client, config, recorder, reaper, ports, marker, names.scope, names.services_of, allocatable)
     simulated = frozenset(
         name for pool in config.pools if not pool.runs_processes for name in machines.node_names(pool)
     )

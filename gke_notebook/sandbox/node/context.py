@@ -17,7 +17,7 @@ from gke_notebook.sandbox.node import images, process, volumes
 from gke_notebook.sandbox.node.config import NodeConfig
 from gke_notebook.sandbox.node.events import Recorder
 from gke_notebook.sandbox.node.logs import LogWriter
-from gke_notebook.sandbox.node.names import Host, Scope
+from gke_notebook.sandbox.node.names import Host, Scope, Target
 from gke_notebook.sandbox.node.ports import PortTable
 from gke_notebook.sandbox.node.reaper_client import Reaper
 
@@ -38,6 +38,7 @@ class Context:
         ports: the table of local ports.
         marker: the sandbox's id in the environment of every process.
         scope: gives what is known of the cluster's names to a pod.
+        services: gives where the services of a namespace lead, by ``<namespace>/<name>``.
         allocatable: what each node has.
         writers: the logs that are being written, by pod uid and container.
         pulled: the images that were "pulled", with their node.
@@ -50,6 +51,7 @@ class Context:
     ports: PortTable
     marker: str
     scope: Callable[[Object], Scope]
+    services: Callable[[str], Mapping[str, Target]]
     allocatable: Mapping[str, Mapping[str, str]]
     writers: dict[tuple[str, str], LogWriter] = field(default_factory=dict)
     pulled: set[tuple[str, str]] = field(default_factory=set)
@@ -151,8 +153,14 @@ class PodDirectory:
         """What the shim reads."""
         return self.root / "names.json"
 
-    def create(self, scope: Scope, ports: PortTable) -> None:
-        """Make the directories, for their owner only, and the file for the shim."""
+    def create(self, scope: Scope, ports: PortTable, services: Mapping[str, Target]) -> None:
+        """Make the directories, for their owner only, and the file for the shim.
+
+        Args:
+            scope: the pod's names.
+            ports: the table of local ports.
+            services: where each service leads, by ``<namespace>/<name>``.
+        """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.home.mkdir(exist_ok=True)
         self.temporary.mkdir(exist_ok=True)
@@ -161,6 +169,10 @@ class PodDirectory:
             "hostname": scope.hostname,
             "subdomain": scope.subdomain,
             "ports": str(ports.keys.parent),
+            "services": {
+                name: {"namespace": target.host.namespace, "host": target.host.name, "ports": {**target.ports}}
+                for name, target in services.items()
+            },
         }
         self.names_file.write_text(json.dumps(known))
 

@@ -148,6 +148,11 @@ class Directory:
             return Target(Host(namespace, name))
         return Target(host(selected[0]), target_ports(service, selected[0]))
 
+    def services_of(self, namespace: str) -> dict[str, Target]:
+        """Say where the services of a namespace lead, by ``<namespace>/<name>``."""
+        found = {name: self.service(of, name) for of, name in self._services.objects if of == namespace}
+        return {f"{namespace}/{name}": target for name, target in found.items() if target is not None}
+
     def is_host(self, namespace: str, subdomain: str, name: str) -> bool:
         """Say whether a pod has this hostname under this subdomain."""
         return any(

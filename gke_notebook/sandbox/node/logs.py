@@ -1,8 +1,8 @@
 """Container logs on disk, in the format of the container runtime interface, written and rotated by the agent.
 
 A line is ``<RFC 3339 time with nanoseconds> <stdout or stderr> <F or P> <text>``; P marks a part of a line that
-goes on. A file is rotated at 10 MiB and five files are kept, the kubelet's defaults (KubeletConfiguration `containerLogMaxSize`,
-`containerLogMaxFiles`; Kubernetes documentation, "Logging Architecture", 2026).
+goes on. A file is rotated at 10 MiB and five files are kept, the kubelet's defaults (KubeletConfiguration
+`containerLogMaxSize`, `containerLogMaxFiles`; Kubernetes documentation, "Logging Architecture", 2026).
 """
 
 from __future__ import annotations

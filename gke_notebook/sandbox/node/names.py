@@ -2,9 +2,9 @@
 
 Standard library only: the shim inside the pods loads this file by its path.
 
-On a cluster a pod with `hostname` and `subdomain` is reached as ``<hostname>.<subdomain>[.<namespace>[.svc[.<domain>]]]``
-and a service as ``<service>[.<namespace>[.svc[.<domain>]]]`` (Kubernetes documentation, "DNS for Services and Pods",
-2026). Here every pod lives on 127.0.0.1, so that the port has to tell pods apart.
+On a cluster a pod with `hostname` and `subdomain` is ``<hostname>.<subdomain>[.<namespace>[.svc[.<domain>]]]`` and a
+service is ``<service>[.<namespace>[.svc[.<domain>]]]`` (Kubernetes documentation, "DNS for Services and Pods", 2026).
+Here every pod lives on 127.0.0.1, so that the port has to tell pods apart.
 """
 
 from __future__ import annotations

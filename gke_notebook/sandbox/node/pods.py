@@ -225,7 +225,7 @@ class PodWorker:
 
     async def _mount(self) -> dict[str, Path]:
         scope = self._context.scope(self.pod)
-        self.directory.create(scope, self._context.ports)
+        self.directory.create(scope, self._context.ports, self._context.services(scope.namespace))
         wanted = volumes.references(self.pod)
         delay = _MOUNT_RETRY_FIRST
         while True:

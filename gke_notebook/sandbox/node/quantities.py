@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]))?")
 _UNITS = {
@@ -40,13 +40,13 @@ def divided(quantity: Decimal, divisor: Decimal) -> int:
 
     Args:
         quantity: what there is, in its base unit.
-        divisor: the unit asked for.
+        divisor: the unit asked for, not zero.
 
     Example:
         >>> divided(Decimal("1.5"), Decimal(1))
         2
     """
-    return -int(-quantity // divisor) if divisor else 0
+    return int((quantity / divisor).to_integral_value(ROUND_CEILING))
 
 
 def pod_requests(spec: Mapping[str, object]) -> dict[str, Decimal]:

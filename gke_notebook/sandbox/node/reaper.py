@@ -1,10 +1,10 @@
-# ruff: noqa: PTH
+# ruff: noqa: PTH116, PTH123, PTH208
 """A small process that outlives the node agent for a moment: it ends every pod's processes when the agent is gone.
 
 It reads lines from standard input, a pipe whose other end only the agent holds: ``+GROUP`` when a process group is
-started and ``-GROUP`` when it has ended. At the end of the input, however it came about, it sends SIGTERM and then SIGKILL
-to every group that is left, and on Linux to processes that carry the sandbox's marker in their environment though they
-left their group.
+started and ``-GROUP`` when it has ended. At the end of the input, however it came about, it sends SIGTERM and then
+SIGKILL to every group that is left, and on Linux to processes that carry the sandbox's marker in their environment
+though they left their group.
 
 Standard library only, and run by its path: ``python -I -S reaper.py MARKER=VALUE GRACE``.
 """
