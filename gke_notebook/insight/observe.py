@@ -50,7 +50,8 @@ def observe(
     scheduled = min((time for pod in own if (time := _scheduled(pod))), default=None)
     phase = _phase(job, conditions, own, started, scheduled)
     finished = _finished(job, conditions, phase)
-    failure = find_failure(job, states, failed) if failed is not None and phase in {"failed", "running"} else None
+    failing = failed is not None and phase != "deleted" and names.CANCELLED not in meta.annotations
+    failure = find_failure(job, states, failed) if failed is not None and failing else None
     state = JobState(
         name=meta.name,
         namespace=meta.namespace,

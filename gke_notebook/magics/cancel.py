@@ -20,7 +20,7 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
         job = current().job(options.name, options.namespace)
         state = job.state
         if state.ended:
-            print(f"job {job.name!r} has ended already: {state.sentence or state.phase}")  # noqa: T201
+            print(f"job {job.name!r} has ended already: {state.sentence or state.phase}")
             return
         job.cancel()
-        print(f"job {job.name!r} is being cancelled; its log and its record stay (%gke_logs {job.name})")  # noqa: T201
+        print(f"job {job.name!r} is being cancelled; its log and its record stay (%gke_logs {job.name})")

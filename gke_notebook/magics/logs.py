@@ -31,12 +31,12 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
         try:
             for line in job.logs(rank=options.rank, tail=options.tail, follow=options.follow):
                 printed = True
-                print(line_text(line, alone=options.rank is not None))  # noqa: T201 - the log is the output
+                print(line_text(line, alone=options.rank is not None))
         except KeyboardInterrupt as interrupt:
             quiet(interrupt, f"KeyboardInterrupt: job {job.name!r} goes on; only the log was stopped")
             raise
         if not printed:
-            print(f"job {job.name!r} has no log lines yet ({job.state.sentence or job.phase})")  # noqa: T201
+            print(f"job {job.name!r} has no log lines yet ({job.state.sentence or job.phase})")
 
 
 def line_text(line: LogLine, *, alone: bool = False) -> str:

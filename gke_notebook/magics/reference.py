@@ -55,4 +55,4 @@ def _row(action: argparse.Action) -> str:
 
 
 if __name__ == "__main__":
-    print(reference_markdown(), end="")  # noqa: T201 - its output
+    print(reference_markdown(), end="")

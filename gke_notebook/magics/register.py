@@ -60,7 +60,7 @@ def _function(shell: Any, magic: Magic) -> Callable[..., Any]:
         try:
             options = parse(parser, line, {**shell.user_ns, **(local_ns or {})})
         except HelpWanted:
-            print(parser.format_help())  # noqa: T201 - as `%magic?` shows it, but where the user asked
+            print(parser.format_help())
             return None
         return importlib.import_module(magic.module).run(shell, options, cell)
 

@@ -11,8 +11,10 @@ from gke_notebook.errors import GkeNotebookError, JobFailed, StillRunning
 from gke_notebook.magics.options import fail
 
 if TYPE_CHECKING:
+    from gke_notebook.insight.state import JobState
     from gke_notebook.session.job import Job
     from gke_notebook.session.session import Session
+    from gke_notebook.widgets.live import JobCard
     from gke_notebook.widgets.view import View
 
 
@@ -36,7 +38,7 @@ def quiet(error: BaseException, text: str) -> None:
         text: what is shown.
     """
     # IPython asks an exception for its own rendering (InteractiveShell.showtraceback).
-    error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]  # noqa: SLF001 - IPython's protocol
+    error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]
 
 
 def current() -> Session:
@@ -108,7 +110,6 @@ def attach(shell: Any, job: Job, variable: str, *, wait: bool = True, timeout: f
         KeyboardInterrupt: the kernel was interrupted; the job goes on.
     """
     from gke_notebook.widgets.canvas import NotebookCanvas, TerminalCanvas
-    from gke_notebook.widgets.controls import answers_while_busy, show_controls
     from gke_notebook.widgets.live import JobCard
 
     in_notebook = getattr(shell, "kernel", None) is not None
@@ -116,20 +117,18 @@ def attach(shell: Any, job: Job, variable: str, *, wait: bool = True, timeout: f
     again = f"%gke_wait {job.name} attaches again, %gke_cancel {job.name} stops it"
     try:
         state = card.paint()
-        if not state.ended and in_notebook and (not wait or answers_while_busy(shell)):
-            show_controls(card, state.ranks)
         if not wait:
             if in_notebook:
-                card.follow_in_background()
+                _go_on(card, state)
             else:
-                print(f"the job goes on: {again}")  # noqa: T201 - a terminal
+                print(f"the job goes on: {again}")
             return
         state = card.follow(timeout)
     except KeyboardInterrupt as interrupt:
         text = f"interrupted; job {job.name!r} goes on: {again}"
         if in_notebook:
             card.notes = (text,)
-            card.follow_in_background()
+            _go_on(card, job.state)
         quiet(interrupt, f"KeyboardInterrupt: {text}")
         raise
     if not state.ended:
@@ -137,3 +136,11 @@ def attach(shell: Any, job: Job, variable: str, *, wait: bool = True, timeout: f
         card.paint()
         raise StillRunning(f"job {job.name!r} is still {state.phase} after {timeout:g} s and goes on: {again}")
     job.wait()
+
+
+def _go_on(card: JobCard, state: JobState) -> None:
+    from gke_notebook.widgets.controls import show_controls
+
+    if not state.ended:
+        show_controls(card, state.ranks)
+    card.follow_in_background()

@@ -1,4 +1,9 @@
-"""The buttons under a live card: cancel, and which rank's log is shown; gone when the job has ended."""
+"""The buttons under a live card: cancel, and which rank's log is shown; gone when the job has ended.
+
+Only for a card that is followed in the background: while a cell waits, the kernel answers no widget (tried with ipykernel
+7.4 and JupyterLab 4.6, whose subshells do not carry the messages of widgets made by the kernel); there the notebook's stop
+button leaves the wait, and the job goes on.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from gke_notebook.widgets.live import JobCard
 
 VIEW_MIME = "application/vnd.jupyter.widget-view+json"
 _RANKS = 1024  # entries of the selector
+_ALL = -1
 
 
 class Controls:
@@ -30,9 +36,9 @@ class Controls:
             description="Cancel job", icon="stop", tooltip=f"Stop {card.job.name} and free its nodes"
         )
         self._cancel.on_click(self._clicked)
-        choices = [("all ranks", None), *((f"rank {rank}", rank) for rank in range(min(ranks, _RANKS)))]
-        self._rank = ipywidgets.Dropdown(options=choices, description="Log of", layout={"width": "220px"})
-        self._rank.observe(lambda change: card.select(change["new"]), names="value")
+        choices = [("all ranks", _ALL), *((f"rank {rank}", rank) for rank in range(min(ranks, _RANKS)))]
+        self._rank = ipywidgets.Dropdown(options=choices, value=_ALL, description="Log of", layout={"width": "220px"})
+        self._rank.observe(lambda change: self._select(change["new"]), names="value")
         children = [self._cancel, self._rank] if ranks > 1 else [self._cancel]
         self._box = ipywidgets.HBox(children)
         card.on_end(self.close)
@@ -62,7 +68,10 @@ class Controls:
             self._card.notes = (*self._card.notes, f"could not be cancelled: {error}")
             self._cancel.disabled = False
             self._cancel.description = "Cancel job"
-        self._card.select(self._rank.value)
+        self._select(self._rank.value)
+
+    def _select(self, rank: int) -> None:
+        self._card.select(None if rank == _ALL else rank)
 
 
 def show_controls(card: JobCard, ranks: int) -> Controls | None:
@@ -81,12 +90,3 @@ def show_controls(card: JobCard, ranks: int) -> Controls | None:
         return None
     controls.show()
     return controls
-
-
-def answers_while_busy(shell: Any) -> bool:
-    """Say whether a button can be answered while a cell runs: a kernel with subshells can (Jupyter proposal 91).
-
-    Args:
-        shell: the interactive shell.
-    """
-    return bool(getattr(getattr(shell, "kernel", None), "_supports_kernel_subshells", False))

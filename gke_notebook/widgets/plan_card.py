@@ -30,7 +30,7 @@ def plan_view(plan: Plan, *, dry_run: bool = False) -> View:
 
 def _text(plan: Plan, rows: Sequence[tuple[str, str]], objects: Sequence[tuple[str, str, str]], end: str) -> str:
     lines = [f"PLAN {plan.spec.name}  {plan.placement or _placement(plan)}"]
-    lines += [f"  {label}: {value}" for label, value in rows]
+    lines += [f"  {label + ': ' if label else ' ' * len('ships: ')}{value}" for label, value in rows]
     lines.append(f"  creates {count(len(objects), 'object')} in namespace {plan.spec.namespace}:")
     lines += [f"    {line}" for line in text_table(("kind", "name", "what it is"), objects).split("\n")]
     lines += [f"  note: {note}" for note in plan.notes]
@@ -51,7 +51,7 @@ def _html(plan: Plan, rows: Sequence[tuple[str, str]], objects: Sequence[tuple[s
     )
     pairs = tag("dl", *(Markup(tag("dt", label) + tag("dd", value)) for label, value in rows))
     creates = tag("summary", f"creates {count(len(objects), 'object')} in namespace {plan.spec.namespace}:")
-    made = tag("details", creates, table(("kind", "name", "what it is"), objects), open_="open")
+    made = tag("details", creates, table(("kind", "name", "what it is"), objects), open_=end and "open")
     notes = [tag("div", f"note: {note}", cls="gke-line gke-wait") for note in plan.notes]
     last = tag("div", tag("strong", end), cls="gke-line") if end else ""
     return card(head, pairs, made, *notes, last)
@@ -71,24 +71,23 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     if spec.image:
         rows.append(("image", spec.image))
     rows += _price_rows(plan)
-    limit = duration(spec.max_duration) if spec.max_duration is not None else "none (--max-duration sets one)"
-    rows.append(("stops after", limit))
     if spec.max_retries:
         rows.append(("retries", f"up to {spec.max_retries} for each node"))
     if spec.env:
         rows.append(("env", ", ".join(key for key, _ in spec.env)))
-    rows += [("ships", line) for line in ships(spec.program)]
+    rows += [("ships" if not number else "", line) for number, line in enumerate(ships(spec.program))]
     return [(label, value) for label, value in rows if value]
 
 
 def _price_rows(plan: Plan) -> list[tuple[str, str]]:
+    limit = plan.spec.max_duration
+    stops = "no limit (--max-duration sets one)" if limit is None else f"stopped after {duration(limit)}"
     if plan.price is None:
-        return []
+        return [("at most", stops)]
     simulated = " · simulated, nothing is billed" if plan.price.simulated else ""
     said = f"{plan.price.usd_hour:.2f} USD per hour ({plan.price.basis}){simulated}"
     most = plan.max_cost()
-    cap = f"{most:.2f} USD by list price" if most is not None else "no cap without --max-duration"
-    return [("price", said), ("at most", cap)]
+    return [("price", said), ("at most", stops if most is None else f"{most:.2f} USD by list price, {stops}")]
 
 
 def ships(program: Program) -> list[str]:
