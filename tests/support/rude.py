@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +34,15 @@ class Rude:
     def connection(self, token: str | TokenSource | None = "secret-token") -> Connection:
         source = static_token(token) if token is None or isinstance(token, str) else token
         return Connection(self.url, context="rude", token=source)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Wait until something is true."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        assert loop.time() < end, "it did not come true"
+        await asyncio.sleep(0.005)
 
 
 @contextlib.asynccontextmanager
@@ -118,9 +128,7 @@ def stream(*pieces: bytes, cut: bool = False, then: Callable[[], Awaitable[Any]]
             await then()
         if cut:
             assert request.transport is not None
-            # What was written must leave the buffer before the connection is aborted.
-            await response.drain() if hasattr(response, "drain") else None
-            request.transport.close()
+            request.transport.close()  # after what was written, without the chunk that ends the body
             return response
         await response.write_eof()
         return response
