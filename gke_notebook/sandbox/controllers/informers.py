@@ -6,8 +6,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.reflector import Key, Reflector
 from gke_notebook.cluster.resources import Resource
@@ -133,6 +131,7 @@ class Informers:
         self._reflectors: dict[Resource, Reflector[Object]] = {}
         self._stores: dict[Resource, Store] = {}
         self._tasks: dict[Resource, asyncio.Task[None]] = {}
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def store(self, resource: Resource) -> Store:
         """Give the store of one kind, and begin to fill it when nobody has asked for it before.
@@ -143,11 +142,12 @@ class Informers:
         if resource not in self._stores:
             store = Store()
             reflector: Reflector[Object] = Reflector(
-                self._client, resource, dict[str, Any], handler=store, failed=_reporter(resource)
+                self._client, resource, dict, handler=store, failed=_reporter(resource)
             )
             store._reflector_version = lambda: _number(reflector.resource_version)  # noqa: SLF001 - two halves of one thing
             self._stores[resource], self._reflectors[resource] = store, reflector
-            self._tasks[resource] = asyncio.create_task(reflector.run())
+            self._tasks[resource] = task = asyncio.create_task(reflector.run())
+            task.add_done_callback(self._ended)
         return self._stores[resource]
 
     async def synced(self, resources: Iterable[Resource]) -> None:
@@ -156,11 +156,25 @@ class Informers:
             self.store(resource)
             await self._reflectors[resource].synced.wait()
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+    async def failure(self) -> None:
+        """Wait until a watch breaks for good, which only a defect brings about, and raise why.
+
+        Raises:
+            Exception: what ended the watch.
+        """
+        await asyncio.shield(self._failure)
+
     async def close(self) -> None:
         """Stop every watch."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._failure.cancel()
 
 
 def _reporter(resource: Resource) -> Callable[[Exception], None]:
