@@ -14,7 +14,7 @@ from .decode import decode_body, media_type
 from .kinds import BINDING, DELETE_OPTIONS, EVICTION, Kind
 from .logs import LogProxy, locate
 from .negotiate import Form, negotiate
-from .patches import APPLY_PATCH, apply_patch
+from .patches import APPLY_PATCH, apply_patch, describe
 from .paths import Target, parse
 from .status import StatusError
 from .store import Store
@@ -160,7 +160,8 @@ class Resources:
 
         def change(live: Object) -> tuple[Object, list[str]]:
             new = apply_patch(target.kind, live, body, content_type)
-            return new, check_unknown_fields(target.kind, new, how.validation)
+            said = describe(content_type, body, new)
+            return new, check_unknown_fields(target.kind, new, how.validation, patch=said)
 
         return _written(request, target.kind, writes.patch(self._store, target, change, how), form)
 
