@@ -13,7 +13,7 @@ LINE_LIMIT = 300  # lines that are folded; the cost grows with its square
 LANE_LIMIT = 16  # lanes between two common lines
 LANE_LINES = 60  # lines shown of one lane
 
-_Source = tuple[int, int]  # (0, rank) for a rank, (1, index) for the launcher of a node
+_Source = tuple[int, int]  # (0, index) for the launcher of a node, which comes first, (1, rank) for a rank
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _sequences(lines: Sequence[LogLine], wanted: frozenset[int], limit: int) -> 
     chosen = [line for line in chosen if line.attempt == newest[line.index]][-limit:] if limit else []
     found: dict[_Source, list[LogLine]] = {}
     for line in chosen:
-        source = (1, line.index) if line.rank is None else (0, line.rank)
+        source = (0, line.index) if line.rank is None else (1, line.rank)
         found.setdefault(source, []).append(line)
     return dict(sorted(found.items()))
 
@@ -217,11 +217,11 @@ def _ordered(
 
 def _lane(sources: frozenset[_Source], entries: list[_Entry], wanted: frozenset[int], limit: int) -> Lane:
     shown = entries[max(0, len(entries) - limit) :]
-    ranks = tuple(sorted(number for kind, number in sources if kind == 0))
+    ranks = tuple(sorted(number for kind, number in sources if kind == 1))
     return Lane(
         ranks=ranks,
         lines=tuple(entry.text for entry in shown),
-        nodes=tuple(sorted(number for kind, number in sources if kind == 1)),
+        nodes=tuple(sorted(number for kind, number in sources if kind == 0)),
         skipped=len(entries) - len(shown),
         whole=bool(ranks) and frozenset(ranks) == wanted,
     )

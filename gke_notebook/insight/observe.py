@@ -240,9 +240,7 @@ def _sentence(state: JobState, job: Job, events: Mapping[str, Sequence[Event]]) 
             return "it is being deleted from the cluster"
         return f"{state.phase}{after} on {whole}"
     if names.CANCELLED in job.metadata.annotations:
-        return (
-            f"being cancelled: {whole} are stopped" if len(state.nodes) > 1 else "being cancelled: its node is stopped"
-        )
+        return f"being cancelled: {whole} {'are' if len(state.nodes) > 1 else 'is'} being stopped"
     if state.failure is not None:
         return f"{failure_line(state.failure)}; the other nodes are being stopped"
     if job.spec.suspend:

@@ -127,12 +127,12 @@ def attach(shell: Any, job: Job, variable: str, *, wait: bool = True, timeout: f
     except KeyboardInterrupt as interrupt:
         text = f"interrupted; job {job.name!r} goes on: {again}"
         if in_notebook:
-            card.notes = (text,)
+            card.hint = text
             _go_on(card, job.state)
         quiet(interrupt, f"KeyboardInterrupt: {text}")
         raise
     if not state.ended:
-        card.notes = (f"no longer watched; the job goes on: {again}",)
+        card.hint = f"no longer watched; the job goes on: {again}"
         card.paint()
         raise StillRunning(f"job {job.name!r} is still {state.phase} after {timeout:g} s and goes on: {again}")
     job.wait()

@@ -1,8 +1,8 @@
 """The buttons under a live card: cancel, and which rank's log is shown; gone when the job has ended.
 
-Only for a card that is followed in the background: while a cell waits, the kernel answers no widget (tried with ipykernel
-7.4 and JupyterLab 4.6, whose subshells do not carry the messages of widgets made by the kernel); there the notebook's stop
-button leaves the wait, and the job goes on.
+Only for a card that is followed in the background: while a cell waits, the kernel answers no widget (tried with
+ipykernel 7.4 and JupyterLab 4.6, whose subshells do not carry the messages of widgets made by the kernel); there the
+notebook's stop button leaves the wait, and the job goes on.
 """
 
 from __future__ import annotations

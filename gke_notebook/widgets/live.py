@@ -78,6 +78,7 @@ class JobCard:
     def __init__(self, job: Watched, canvas: Canvas, *, variable: str = "") -> None:
         self.job = job
         self.notes: tuple[str, ...] = ()
+        self.hint = ""  # shown until the job has ended
         self._canvas = canvas
         self._variable = variable
         self._rank: int | None = None
@@ -114,7 +115,8 @@ class JobCard:
             tail = self.job.tail(TAIL_LINES)
             ranks = range(max(1, state.ranks)) if self._rank is None else (self._rank,)
             returned = self._returned(state) if final else None
-            view = job_view(state, fold(tail, ranks), returned, notes=self.notes)
+            hints = (self.hint,) if self.hint and not state.ended else ()
+            view = job_view(state, fold(tail, ranks), returned, notes=(*self.notes, *hints))
             if view != self._painted:
                 self._canvas.paint(view, state, tail)
                 self._painted = view
