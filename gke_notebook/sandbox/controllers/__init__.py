@@ -17,6 +17,6 @@ async def run(connection: Connection) -> None:
     Args:
         connection: the API server, with rights over all that it serves.
     """
-    from gke_notebook.sandbox.controllers.run import run as run_all
+    from gke_notebook.sandbox.controllers.manager import run as run_all
 
     await run_all(connection)

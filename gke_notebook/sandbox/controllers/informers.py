@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.reflector import Key, Reflector
 from gke_notebook.cluster.resources import Resource

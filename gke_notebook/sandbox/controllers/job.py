@@ -93,6 +93,8 @@ class _Sync:
         self.job, self.spec, self.now = job, job["spec"], now
         self.indexed, self.per_index = job_pods.is_indexed(job), job_pods.per_index(job)
         self.completions: int | None = self.spec.get("completions")
+        if self.completions is None and self.spec.get("parallelism") is None:
+            self.completions = 1  # the API server's default, should the object have come without
         self.pods = sorted(pods, key=job_pods.completion_index) if self.indexed else list(pods)
         self.active_pods = [pod for pod in self.pods if is_active(pod)]
         self.status: Object = clone(job.get("status") or {})

@@ -199,12 +199,12 @@ def score(wanted: Requirements, node: NodeState) -> float:
             _share(node.used.get(name, 0) + wanted.requests[name], allocatable.get(name, 0)) for name in accelerators
         ]
         return 100.0 * sum(parts) / len(parts)
-    nominal = _nominal(wanted)
-    shares = [_share(node.nominal.get(name, 0) + nominal[name], allocatable.get(name, 0)) for name in nominal]
-    least = 100.0 * sum(1.0 - share for share in shares) / len(shares)
-    mean = sum(shares) / len(shares)
-    deviation = (sum((share - mean) ** 2 for share in shares) / len(shares)) ** 0.5
-    return float(least + 100.0 * (1.0 - deviation))
+    cpu, memory = (
+        _share(node.nominal.get(name, 0) + (wanted.requests.get(name) or least), allocatable.get(name, 0))
+        for name, least in _NOMINAL.items()
+    )
+    # Least allocated, and balanced: 1 less the standard deviation of the two shares.
+    return 100.0 * (1.0 - (cpu + memory) / 2) + 100.0 * (1.0 - abs(cpu - memory) / 2)
 
 
 def _share(used: int, total: int) -> float:
