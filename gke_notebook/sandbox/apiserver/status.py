@@ -81,9 +81,13 @@ def required(field: str, detail: str = "") -> FieldError:
     return _field_error("FieldValueRequired", field, "", detail)
 
 
+OMITTED = object()
+"""Stands for a value that an error does not repeat."""
+
+
 def invalid_value(field: str, value: object, detail: str) -> FieldError:
     """Say that a field's value is malformed or out of bounds."""
-    return _field_error("FieldValueInvalid", field, go_value(value), detail)
+    return _field_error("FieldValueInvalid", field, "" if value is OMITTED else go_value(value), detail)
 
 
 def duplicate(field: str, value: object) -> FieldError:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from gke_notebook.sandbox.apiserver import status
+from gke_notebook.sandbox.apiserver import formats, status
 from gke_notebook.sandbox.apiserver.kinds import Kind
 from gke_notebook.sandbox.apiserver.schema import type_of
+from gke_notebook.sandbox.apiserver.status import FieldError
 
+from . import core, jobs, pod_status, pods, services
+from .defaults import set_defaults
 from .fields import FieldTypeError, normalize
+from .metadata import check_metadata, check_metadata_update
+from .resources import quality_of_service
+
+__all__ = ["check_unknown_fields", "prepare_create", "prepare_update", "set_defaults"]
 
 STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
 
@@ -60,7 +68,7 @@ def prepare_create(kind: Kind, obj: dict[str, Any]) -> list[str]:
 
     Args:
         kind: the object's kind.
-        obj: the object; name, namespace and uid are set already.
+        obj: the object, normalized (`check_unknown_fields`); name, namespace and uid are set already.
 
     Returns:
         Warnings for the `Warning` header.
@@ -68,7 +76,22 @@ def prepare_create(kind: Kind, obj: dict[str, Any]) -> list[str]:
     Raises:
         StatusError: 422 with every error found.
     """
-    raise NotImplementedError
+    set_defaults(kind, obj)
+    if kind.kind == "Job":
+        jobs.generate_selector(obj)
+    elif kind.kind == "Service":
+        services.allocate(obj)
+    elif kind.kind == "Namespace":
+        finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
+        if "kubernetes" not in finalizers:
+            finalizers.append("kubernetes")
+    elif kind.kind == "Pod":
+        obj.setdefault("status", {}).setdefault("phase", "Pending")
+        obj["status"]["qosClass"] = quality_of_service(obj["spec"])
+    errors = check_metadata(kind, obj["metadata"]) + _check(kind, obj)
+    if errors:
+        raise status.invalid(kind, obj["metadata"].get("name", ""), errors)
+    return _warnings(kind, obj)
 
 
 def prepare_update(kind: Kind, new: dict[str, Any], old: dict[str, Any], subresource: str = "") -> list[str]:
@@ -76,8 +99,8 @@ def prepare_update(kind: Kind, new: dict[str, Any], old: dict[str, Any], subreso
 
     Args:
         kind: the object's kind.
-        new: the object after the change; metadata the client left out (uid, creationTimestamp) is filled in from `old`,
-            and what the endpoint does not write (status, or all but status) is put back from `old`.
+        new: the object after the change, normalized; metadata the client left out (uid, creationTimestamp) is filled in
+            from `old`, and what the endpoint does not write (status, or all but status) is put back from `old`.
         old: the object as stored.
         subresource: for example ``status``, empty for the object itself.
 
@@ -87,4 +110,97 @@ def prepare_update(kind: Kind, new: dict[str, Any], old: dict[str, Any], subreso
     Raises:
         StatusError: 422 with every error found.
     """
-    raise NotImplementedError
+    errors = check_metadata_update(kind, new["metadata"], old["metadata"])
+    if subresource:
+        errors += _check_status(kind, new, old) if subresource == "status" else []
+    else:
+        set_defaults(kind, new)
+        if kind.kind == "Service":
+            services.allocate(new, old)
+        elif kind.kind == "Job" and not new["spec"].get("manualSelector"):
+            # A client that sends its manifest again leaves out what the server has generated.
+            _keep_generated(new, old)
+        errors += _check_update(kind, new, old)
+    if errors:
+        raise status.invalid(kind, new["metadata"].get("name", ""), errors)
+    same = subresource or new.get("spec") == old.get("spec")
+    return [] if same else _warnings(kind, new)
+
+
+def _check(kind: Kind, obj: dict[str, Any]) -> list[FieldError]:
+    check = _CHECKS.get(kind.kind)
+    return check(obj) if check is not None else []
+
+
+def _check_update(kind: Kind, new: dict[str, Any], old: dict[str, Any]) -> list[FieldError]:
+    if kind.kind == "Pod":
+        return pods.check_pod_update(new, old)
+    if kind.kind == "Job":
+        return jobs.check_job_update(new, old)
+    errors = _check(kind, new)
+    check = _UPDATE_CHECKS.get(kind.kind)
+    return errors + (check(new, old) if check is not None else [])
+
+
+def _check_status(kind: Kind, new: dict[str, Any], old: dict[str, Any]) -> list[FieldError]:
+    if kind.kind == "Job":
+        return jobs.check_job_status(new, old)
+    if kind.kind == "Namespace":
+        return core.check_namespace_status(new)
+    if kind.kind == "Node":
+        set_defaults(kind, new)
+        return core.check_node(new) + core.check_node_update(new, old)
+    if kind.kind == "Pod":
+        return pod_status.check_pod_status(new, old)
+    return []
+
+
+def _keep_generated(new: dict[str, Any], old: dict[str, Any]) -> None:
+    spec, before = new["spec"], old["spec"]
+    if "selector" in before:
+        spec.setdefault("selector", before["selector"])
+    generated = (jobs.JOB_NAME, jobs.CONTROLLER_UID, jobs.LEGACY_JOB_NAME, jobs.LEGACY_CONTROLLER_UID)
+    were = (before["template"].get("metadata") or {}).get("labels") or {}
+    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+    for key in generated:
+        if key in were:
+            labels.setdefault(key, were[key])
+
+
+def _warnings(kind: Kind, obj: dict[str, Any]) -> list[str]:
+    if kind.kind == "Pod":
+        return pods.template_warnings(obj["spec"], "spec")
+    if kind.kind != "Job":
+        return []
+    wrong = formats.dns_label(obj["metadata"].get("name", ""))
+    warnings = pods.template_warnings(obj["spec"]["template"]["spec"], "spec.template.spec")
+    if wrong:
+        text = (
+            "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
+            f"a DNS label is recommended: [{' '.join(wrong)}]"
+        )
+        warnings.insert(0, text)
+    return warnings
+
+
+_Check = Callable[[dict[str, Any]], list[FieldError]]
+_CHECKS: dict[str, _Check] = {
+    "Pod": pods.check_new_pod,
+    "Job": jobs.check_job,
+    "ConfigMap": core.check_config_map,
+    "Secret": core.check_secret,
+    "Service": services.check_service,
+    "Endpoints": services.check_endpoints,
+    "Event": core.check_event,
+    "Node": core.check_node,
+    "Namespace": core.check_namespace,
+    "Lease": core.check_lease,
+    "PriorityClass": core.check_priority_class,
+}
+_UPDATE_CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[FieldError]]] = {
+    "ConfigMap": core.check_data_update,
+    "Secret": core.check_data_update,
+    "Service": services.check_service_update,
+    "Node": core.check_node_update,
+    "PriorityClass": core.check_priority_class_update,
+}
