@@ -43,6 +43,7 @@ class Client:
     Args:
         connection: where the server is, and the credentials.
         concurrency: how many connections may be open at once; watches and log streams count.
+        field_manager: the name under which writes own the fields they set.
 
     Example:
         >>> async def names(connection):
@@ -50,8 +51,9 @@ class Client:
         ...         return [pod["metadata"]["name"] for pod in (await client.list(PODS, "default"))["items"]]
     """
 
-    def __init__(self, connection: Connection, *, concurrency: int = 0) -> None:
+    def __init__(self, connection: Connection, *, concurrency: int = 0, field_manager: str = FIELD_MANAGER) -> None:
         self.connection = connection
+        self._field_manager = field_manager
         self._concurrency = concurrency
         self._http: aiohttp.ClientSession | None = None
 
@@ -226,7 +228,7 @@ class Client:
     ) -> Object:
         """Create an object; with `dry_run` the server only says what it would do."""
         path = resource.path(self._namespace(resource, namespace or _namespace_of(body)))
-        params = {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        params = {"fieldManager": self._field_manager, **({"dryRun": "All"} if dry_run else {})}
         return _decode(await self.request("POST", path, params=params, body=body))
 
     async def replace(
@@ -235,7 +237,7 @@ class Client:
         """Write an object back; its resourceVersion guards against lost updates."""
         name = str(body["metadata"]["name"])
         path = resource.path(self._namespace(resource, namespace or _namespace_of(body)), name, subresource)
-        return _decode(await self.request("PUT", path, params={"fieldManager": FIELD_MANAGER}, body=body))
+        return _decode(await self.request("PUT", path, params={"fieldManager": self._field_manager}, body=body))
 
     async def patch(
         self,
@@ -250,7 +252,7 @@ class Client:
         """Change an object by a merge, strategic merge or JSON patch."""
         path = resource.path(self._namespace(resource, namespace), name, subresource)
         raw = await self.request(
-            "PATCH", path, params={"fieldManager": FIELD_MANAGER}, body=body, content_type=content_type
+            "PATCH", path, params={"fieldManager": self._field_manager}, body=body, content_type=content_type
         )
         return _decode(raw)
 
@@ -260,7 +262,7 @@ class Client:
         """Create or change an object by server-side apply; JSON is valid YAML, so the body is sent as JSON."""
         name = str(body["metadata"]["name"])
         path = resource.path(self._namespace(resource, namespace or _namespace_of(body)), name)
-        params = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        params = {"fieldManager": self._field_manager, "force": "true" if force else "false"}
         return _decode(await self.request("PATCH", path, params=params, body=body, content_type=APPLY_PATCH))
 
     async def delete(

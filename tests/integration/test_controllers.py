@@ -482,6 +482,54 @@ async def test_room_is_used_again(cluster: Cluster) -> None:
     assert await cluster.until(lambda: node_of("second")) == "gpu"
 
 
+async def test_a_pod_of_more_priority_takes_the_place_of_one_of_less(cluster: Cluster) -> None:
+    classes = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
+    for name, value in (("low", 10), ("high", 1000)):
+        body = {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": value,
+        }
+        await cluster.client.create(classes, body)
+    spec = {**pod_spec(cpu="6"), "terminationGracePeriodSeconds": 1}
+    for name in ("first", "second"):
+        await cluster.pod(name, **spec, priorityClassName="low")
+
+    async def running() -> bool:
+        return sum(pod["status"].get("phase") == "Running" for pod in await cluster.pods()) == 2
+
+    await cluster.until(running)
+    urgent = await cluster.pod("urgent", **spec, priorityClassName="high")
+
+    async def bound() -> bool:
+        return bool((await cluster.client.get(PODS, "urgent"))["spec"].get("nodeName"))
+
+    await cluster.until(bound)
+    assert len(await cluster.pods()) == 2
+    placed = await cluster.client.get(PODS, "urgent")
+    node = placed["spec"]["nodeName"]
+    assert placed["status"]["nominatedNodeName"] == node
+    event = await cluster.event("Preempted")
+    assert event["message"] == f"Preempted by pod {urgent['metadata']['uid']} on node {node}"
+    (waited,) = await cluster.events("FailedScheduling")
+    assert waited["message"] == "0/2 nodes are available: 2 Insufficient cpu."
+
+
+async def test_a_refused_pod_is_said_and_tried_again(cluster: Cluster) -> None:
+    spec = pod_spec()
+    spec["priorityClassName"] = "later"
+    await cluster.job(count=1, template={"spec": spec})
+    event = await cluster.event("FailedCreate")
+    assert event["type"] == "Warning"
+    assert event["message"].startswith("Error creating: ")
+    assert "later" in event["message"]
+    classes = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
+    body = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "later"}, "value": 1}
+    await cluster.client.create(classes, body)
+    await cluster.status(active=1, ready=1)
+
+
 async def test_every_namespace_has_its_account_and_authority(cluster: Cluster) -> None:
     await cluster.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
     await cluster.until(lambda: cluster.find(SERVICE_ACCOUNTS, "default", "team"))

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from gke_notebook.errors import ApiError
-from gke_notebook.sandbox.controllers import workqueue
 from gke_notebook.sandbox.controllers.informers import Store
 from gke_notebook.sandbox.controllers.workqueue import WorkQueue
 
@@ -120,8 +119,7 @@ async def test_a_key_is_worked_on_once_at_a_time_and_once_more_when_it_has_chang
 
 
 @pytest.mark.parametrize("error", [ApiError(409, "Conflict", "changed"), RuntimeError("a defect")])
-async def test_what_fails_is_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workqueue, "FIRST_RETRY", 0.001)
+async def test_what_fails_is_tried_again(error: Exception) -> None:
     runs = 0
     done = asyncio.Event()
 
@@ -132,7 +130,7 @@ async def test_what_fails_is_tried_again(error: Exception, monkeypatch: pytest.M
             raise error
         done.set()
 
-    queue: WorkQueue[str] = WorkQueue("test", work)
+    queue: WorkQueue[str] = WorkQueue("test", work, retry=(0.001, 1.0))
     queue.add("x")
     await settled(done, queue)
     assert runs == 3

@@ -34,6 +34,7 @@ MANAGER = "kubernetes.io/job-controller"
 # Changes of pods are gathered for so long before their Job is looked at. The real controller takes 1 s; a card under a
 # notebook cell should not wait that long, and a Job of 1,000 pods still is looked at ten times a second only.
 GATHER = 0.1
+RETRY = (1.0, 60.0)  # after a refusal, such as a quota's, as the real controller waits
 
 
 class JobController:
@@ -47,7 +48,7 @@ class JobController:
         self._context = context
         self._jobs = context.informers.store(JOBS)
         self._pods = context.informers.store(PODS)
-        self._queue: WorkQueue[Key] = WorkQueue("job", self._sync, workers=8)
+        self._queue: WorkQueue[Key] = WorkQueue("job", self._sync, workers=8, retry=RETRY)
         self._orphans: WorkQueue[Key] = WorkQueue("job-orphan", self._free_orphan, workers=16)
         self._expired: WorkQueue[Key] = WorkQueue("ttl-after-finished", self._expire, workers=2)
         self._backoff: dict[str, Backoff] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.connection import Connection
@@ -15,7 +14,7 @@ from gke_notebook.sandbox.controllers.nodes import NodeController
 from gke_notebook.sandbox.controllers.scheduler import Scheduler
 from gke_notebook.sandbox.controllers.serviceaccounts import ServiceAccountController
 
-LOG = logging.getLogger(__name__)
+FIELD_MANAGER = "kube-controller-manager"  # the process of most of them on a real cluster
 
 
 async def run(connection: Connection) -> None:
@@ -24,7 +23,7 @@ async def run(connection: Connection) -> None:
     Args:
         connection: the API server, with rights over all that it serves.
     """
-    async with Client(connection) as client:
+    async with Client(connection, field_manager=FIELD_MANAGER) as client:
         context = Context(client)
         controllers = (
             Scheduler(context),

@@ -274,9 +274,15 @@ class Scheduler:
         self._something_freed()
 
     async def _preempt(self, pod: Object, placement: Placement) -> None:
-        about = {uid(item): item for item in self._pods.objects.values() if uid(item) in placement.victims}
+        victims = [item for item in self._pods.objects.values() if uid(item) in placement.victims]
         time = timestamp(now())
-        for victim in about.values():
+        try:
+            await self._context.patch(
+                PODS, pod, {"status": {"nominatedNodeName": placement.node}}, subresource="status"
+            )
+        except (ApiError, ClusterUnreachable) as error:
+            LOG.info("nominating a node for %s: %s", pod["metadata"]["name"], error)
+        for victim in victims:
             text = f"{DEFAULT_SCHEDULER}: preempting to accommodate a higher priority pod"
             try:
                 await self._context.disrupt(victim, "PreemptionByScheduler", text, at=time)

@@ -12,8 +12,7 @@ from gke_notebook.errors import ApiError, ClusterUnreachable
 K = TypeVar("K", bound=Hashable)
 LOG = logging.getLogger(__name__)
 
-FIRST_RETRY = 0.05  # seconds, doubled with each failure
-LAST_RETRY = 30.0
+CONFLICT_RETRY = 0.05  # seconds; what we decided on was no longer true, and the watch brings what is
 
 
 class WorkQueue(Generic[K]):
@@ -25,10 +24,19 @@ class WorkQueue(Generic[K]):
         name: for the log.
         work: what is done for a key; an `ApiError` or a lost connection is tried again later.
         workers: how many keys are worked on at once.
+        retry: seconds before the first new try and at most before a later one; doubled with each failure.
     """
 
-    def __init__(self, name: str, work: Callable[[K], Awaitable[None]], *, workers: int = 4) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[K], Awaitable[None]],
+        *,
+        workers: int = 4,
+        retry: tuple[float, float] = (0.1, 30.0),
+    ) -> None:
         self.name = name
+        self._retry_bounds = retry
         self._work = work
         self._workers = workers
         self._ready: asyncio.Queue[K] = asyncio.Queue()
@@ -107,5 +115,6 @@ class WorkQueue(Generic[K]):
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         if not conflict:
             LOG.info("%s: %r: %s", self.name, key, error)
-        delay = min(LAST_RETRY, FIRST_RETRY * 2 ** min(failures - 1, 20))
+        first, last = self._retry_bounds
+        delay = min(last, (CONFLICT_RETRY if conflict else first) * 2 ** min(failures - 1, 20))
         asyncio.get_running_loop().call_later(delay, self._enqueue, key)
