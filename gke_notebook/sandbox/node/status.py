@@ -165,7 +165,7 @@ def conditions(
     else:
         initialized = (
             ("False", "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(open_inits)}]")
-            if open_inits and not any(r.running or r.exit_code is not None for r in mains)
+            if open_inits and not any(r.container_id for r in mains)
             else ("True", "", "")
         )
         if pod_phase == "Failed":
