@@ -147,7 +147,8 @@ async def test_preconditions(client: Client):
 
 
 @pytest.mark.parametrize(
-    "body", [{"propagationPolicy": "Sideways"}, {"propagationPolicy": "Orphan", "orphanDependents": True}, {"dryRun": ["x"]}]
+    "body",
+    [{"propagationPolicy": "Sideways"}, {"propagationPolicy": "Orphan", "orphanDependents": True}, {"dryRun": ["x"]}],
 )
 async def test_options_that_make_no_sense(client: Client, body: dict[str, Any]):
     await client.create(CONFIG_MAPS, config_map())
@@ -220,9 +221,7 @@ async def test_binding(client: Client):
     assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
     error = await refused(bind(client, node="m"))
     assert (error.status, error.reason) == (409, "Conflict")
-    assert error.message == (
-        'Operation cannot be fulfilled on pods/binding "x": pod x is already assigned to node "n"'
-    )
+    assert error.message == ('Operation cannot be fulfilled on pods/binding "x": pod x is already assigned to node "n"')
     await client.delete(PODS, "x")
     assert "is being deleted" in (await refused(bind(client))).message
     assert (await refused(bind(client, "nope"))).status == 404

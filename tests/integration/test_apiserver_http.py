@@ -191,11 +191,17 @@ async def test_server_side_apply_creates_then_merges_then_conflicts(client: Clie
     body, headers = config_map("x", a="1"), {"Content-Type": APPLY_PATCH}
     code, found, _ = await send(connection, "PATCH", f"{path}?fieldManager=one", body, headers=headers)
     assert (code, found["data"]) == (201, {"a": "1"})
-    code, found, _ = await send(connection, "PATCH", f"{path}?fieldManager=two", config_map("x", b="2"), headers=headers)
+    code, found, _ = await send(
+        connection, "PATCH", f"{path}?fieldManager=two", config_map("x", b="2"), headers=headers
+    )
     assert (code, found["data"]) == (200, {"a": "1", "b": "2"})
-    code, found, _ = await send(connection, "PATCH", f"{path}?fieldManager=two", config_map("x", a="9"), headers=headers)
+    code, found, _ = await send(
+        connection, "PATCH", f"{path}?fieldManager=two", config_map("x", a="9"), headers=headers
+    )
     assert (code, found["reason"]) == (409, "Conflict")
-    assert [(each["reason"], each["field"]) for each in found["details"]["causes"]] == [("FieldManagerConflict", ".data.a")]
+    assert [(each["reason"], each["field"]) for each in found["details"]["causes"]] == [
+        ("FieldManagerConflict", ".data.a")
+    ]
     query = f"{path}?fieldManager=two&force=true"
     code, found, _ = await send(connection, "PATCH", query, config_map("x", a="9"), headers=headers)
     assert (code, found["data"]) == (200, {"a": "9"}), "what two no longer applies, nobody owns"
@@ -233,7 +239,9 @@ async def test_unknown_fields_are_warned_of_or_refused(connection: Connection):
     assert code == 201
     assert "dtaa" not in found
     assert headers["Warning"] == '299 - "unknown field \\"dtaa\\""'
-    code, _, headers = await send(connection, "POST", f"{path}?fieldValidation=Ignore", {**odd, "metadata": {"name": "y"}})
+    code, _, headers = await send(
+        connection, "POST", f"{path}?fieldValidation=Ignore", {**odd, "metadata": {"name": "y"}}
+    )
     assert (code, headers.get("Warning")) == (201, None)
 
 

@@ -42,7 +42,12 @@ async def send(
 
 
 async def test_only_known_tokens_are_answered(connection: Connection):
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer "}):
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic YTpi"},
+        {"Authorization": "Bearer "},
+    ):
         for path in (PODS_PATH, "/api", "/nope", "/openapi/v3"):
             code, found = await send(connection, "GET", path, token="", **headers)
             assert (code, found["kind"], found["reason"]) == (401, "Status", "Unauthorized")
@@ -128,12 +133,17 @@ async def test_aggregated_discovery_names_its_type(connection: Connection):
     wanted = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     for path in ("/api", "/apis"):
         headers = {"Authorization": f"Bearer {TOKEN}", "Accept": f"{wanted},application/json"}
-        async with aiohttp.ClientSession() as session, session.get(connection.server + path, headers=headers) as response:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(connection.server + path, headers=headers) as response,
+        ):
             assert response.headers["Content-Type"] == wanted
             assert (await response.json(content_type=None))["kind"] == "APIGroupDiscoveryList"
 
 
-@pytest.mark.parametrize("path", ["/nope", "/apis/nope.example", "/apis/nope.example/v1/things", "/api/v2x", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/apis/nope.example", "/apis/nope.example/v1/things", "/api/v2x", "/metrics"]
+)
 async def test_unknown_addresses(connection: Connection, path: str):
     assert await send(connection, "GET", path) == (404, "404 page not found\n")
 
@@ -160,10 +170,13 @@ async def test_unknown_addresses(connection: Connection, path: str):
 async def test_what_does_not_exist_or_is_not_allowed(connection: Connection, method: str, path: str, code: int):
     found = await send(connection, method, path)
     assert (found[0], found[1]["kind"], found[1]["code"]) == (code, "Status", code)
-    assert found[1]["message"] == {
-        404: "the server could not find the requested resource",
-        405: "the server does not allow this method on the requested resource",
-    }[code]
+    assert (
+        found[1]["message"]
+        == {
+            404: "the server could not find the requested resource",
+            405: "the server does not allow this method on the requested resource",
+        }[code]
+    )
 
 
 async def test_bodies_have_a_size(connection: Connection):
@@ -172,9 +185,22 @@ async def test_bodies_have_a_size(connection: Connection):
     assert (code, found["reason"]) == (413, "RequestEntityTooLarge")
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
+)
 async def test_bodies_that_are_none_are_refused(connection: Connection, content_type: str):
-    bodies = [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"k8s\x00", b"k8s\x00\xff\xff\xff", b"{}" * 3, b"[" * 5000]
+    bodies = [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff\xfe",
+        b"k8s\x00",
+        b"k8s\x00\xff\xff\xff",
+        b"{}" * 3,
+        b"[" * 5000,
+    ]
     bodies += [b'{"metadata":1}', b'{"metadata":{"name":["x"]}}', b'{"metadata":{"labels":{"a":1}}}', b"a: &a [*a]"]
     for body in bodies:
         for method, path in (("POST", PODS_PATH), ("PUT", f"{PODS_PATH}/x"), ("DELETE", f"{PODS_PATH}/x")):
@@ -189,7 +215,7 @@ PATCHES = ("json-patch+json", "merge-patch+json", "strategic-merge-patch+json", 
 
 async def test_noise_is_never_a_server_error(connection: Connection):
     """Bodies made of a valid one by random damage, for every verb that takes one."""
-    choose = random.Random(5)  # noqa: S311
+    choose = random.Random(5)
     container = {"name": "c", "image": "i", "env": [{"name": "A", "value": "b"}], "resources": {"limits": {"cpu": "1"}}}
     meta = {"name": "x", "labels": {"a": "b"}, "finalizers": ["a/b"], "managedFields": [{"manager": "m"}]}
     valid = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}}

@@ -122,7 +122,7 @@ def test_files_are_for_their_owner_only(tmp_path: Path):
 
 def test_kills_at_random_bytes_lose_nothing_acknowledged(tmp_path: Path):
     """The log as it is after each acknowledged write, plus any part of the next record, is a possible crash."""
-    choose = random.Random(7)  # noqa: S311
+    choose = random.Random(7)
     directory = tmp_path / "data"
     store = Store.open(directory)
     sizes, states = [], []
@@ -265,7 +265,8 @@ store = Store.open(Path(sys.argv[1]))
 number = store.revision
 while True:
     number += 1
-    entry = store.put(pods, {"metadata": {"namespace": "default", "name": f"p{number % 50}"}, "spec": {"number": number}})
+    metadata = {"namespace": "default", "name": f"p{number % 50}"}
+    entry = store.put(pods, {"metadata": metadata, "spec": {"number": number}})
     print(entry.revision, flush=True)
 """
 
@@ -280,7 +281,9 @@ def test_a_process_killed_again_and_again_keeps_what_it_said(tmp_path: Path):
             if said % 400 == 0:
                 break
         process.send_signal(signal.SIGKILL)
-        said = max([said, *(int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n"))])
+        said = max(
+            [said, *(int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n"))]
+        )
         process.stdout.close()
         process.wait()
         store = Store.open(tmp_path)

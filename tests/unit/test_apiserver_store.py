@@ -104,7 +104,9 @@ def test_events_beyond_the_bytes_are_dropped(monkeypatch: pytest.MonkeyPatch):
 
 
 WRITES = st.lists(
-    st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from(["x", "y"]), st.sampled_from("abc"), st.integers(0, 9)),
+    st.tuples(
+        st.sampled_from(["put", "delete"]), st.sampled_from(["x", "y"]), st.sampled_from("abc"), st.integers(0, 9)
+    ),
     max_size=40,
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -73,9 +72,7 @@ def _create(
     stamp = metadata.timestamp(now)
     metadata.begin(kind.kind, meta, stamp)
     strategy.prepare_create(kind, obj)
-    warnings: list[str] = []
-    with contextlib.suppress(NotImplementedError):
-        warnings = prepare_create(kind, obj)
+    warnings = prepare_create(kind, obj)
     if store.get(kind, target.namespace, name) is not None:
         raise status.already_exists(kind, name)
     if not owned:
@@ -153,9 +150,7 @@ def replace(
     meta["resourceVersion"] = before["resourceVersion"]
     metadata.carry_over(meta, before)
     strategy.prepare_update(kind, new, old, target.subresource)
-    warnings: list[str] = []
-    with contextlib.suppress(NotImplementedError):
-        warnings = prepare_update(kind, new, old, target.subresource)
+    warnings = prepare_update(kind, new, old, target.subresource)
     metadata.bump_generation(new, old)
     now = time.time()
     if not owned:

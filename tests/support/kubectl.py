@@ -1,0 +1,112 @@
+"""The real kubectl, for tests marked `kubectl`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from gke_notebook.cluster.connection import Connection
+from gke_notebook.sandbox import kubeconfig
+from tests.support.apiserver import TOKEN, test_certificates
+
+_FINDER = Path(__file__).parents[2] / ".ci" / "kubectl.py"
+
+
+@cache
+def find_kubectl() -> str | None:
+    """Give the path of a kubectl that is new enough, None when there is none."""
+    spec = importlib.util.spec_from_file_location("ci_kubectl", _FINDER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.find()
+    return None if found is None else str(found)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What kubectl said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Kubectl:
+    """Runs kubectl against a server of this event loop.
+
+    Args:
+        home: a directory of its own, for the kubeconfig and the discovery cache.
+        connection: a TLS server of `running_server`.
+    """
+
+    home: Path
+    connection: Connection
+    environment: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.home / "kubeconfig"
+        authority = test_certificates().authority.read_text()
+        config.write_text(kubeconfig.render(self.connection.server, authority, TOKEN, self.connection.namespace))
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")},
+            "KUBECONFIG": str(config),
+            "HOME": str(self.home),
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    async def start(self, *arguments: str, stdin: str | None = None, **environment: str) -> asyncio.subprocess.Process:
+        """Start kubectl and give the process.
+
+        Args:
+            arguments: after the word kubectl.
+            stdin: what it reads.
+            environment: further variables.
+        """
+        program = find_kubectl()
+        assert program is not None
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**self.environment, **environment},
+        )
+        if stdin is not None:
+            assert process.stdin is not None
+            process.stdin.write(stdin.encode())
+            process.stdin.close()
+        return process
+
+    async def run(self, *arguments: str, stdin: str | None = None, **environment: str) -> Answer:
+        """Run kubectl to its end.
+
+        Args:
+            arguments: after the word kubectl.
+            stdin: what it reads.
+            environment: further variables.
+        """
+        process = await self.start(*arguments, stdin=stdin, **environment)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        out, err = await asyncio.wait_for(asyncio.gather(process.stdout.read(), process.stderr.read()), 90)
+        return Answer(await process.wait(), out.decode(), err.decode())
+
+    async def __call__(self, *arguments: str, stdin: str | None = None, **environment: str) -> str:
+        """Run kubectl, expect success, and give its output.
+
+        Args:
+            arguments: after the word kubectl.
+            stdin: what it reads.
+            environment: further variables.
+        """
+        answer = await self.run(*arguments, stdin=stdin, **environment)
+        assert answer.code == 0, f"kubectl {' '.join(arguments)}: {answer.err}{answer.out}"
+        return answer.out
