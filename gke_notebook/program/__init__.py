@@ -1,1 +1,8 @@
-"""From a notebook cell to a program that can be shipped: which names it needs, what travels, what cannot; pure."""
+"""From a cell to a program: what it uses from the notebook is found before anything is created, and travels with it."""
+
+from __future__ import annotations
+
+from gke_notebook.program.build import build
+from gke_notebook.program.describe import notes, summary
+
+__all__ = ["build", "notes", "summary"]
