@@ -71,6 +71,9 @@ class NodeController:
                 self._orphans.add(key, QUARANTINE)
             return
         self._taints.add(name)
+        if previous is None or is_true(node, "Ready") != is_true(previous, "Ready"):
+            for _, other in self._nodes.objects:  # whether any node is ready decides for all
+                self._taints.add(other)
         if previous is None or _taints(node) != _taints(previous):
             for key in self._by_node.get(name, ()):
                 self._evictions.add(key)

@@ -118,7 +118,8 @@ class Scheduler:
         elif pod["spec"].get("nodeName"):
             self._drop(name)
             self._binding.discard(name)
-            self._snapshot.add_pod(pod["spec"]["nodeName"], name, Requirements.of(pod))
+            if self._snapshot.node_of(name) != pod["spec"]["nodeName"]:
+                self._snapshot.add_pod(pod["spec"]["nodeName"], name, Requirements.of(pod))
         elif is_deleting(pod):
             self._drop(name)
         elif name not in self._binding and (pod["spec"].get("schedulerName") or DEFAULT_SCHEDULER) == DEFAULT_SCHEDULER:
