@@ -36,7 +36,7 @@ def contexts(path: str | None = None) -> list[str]:
         NotConnected: the file cannot be read.
     """
     try:
-        return [str(entry["name"]) for entry in _read(_paths(path)).get("contexts") or []]
+        return list(_by_name(_read(_paths(path)), "contexts", "context"))
     except FileNotFoundError:
         return []
 
@@ -169,7 +169,13 @@ def _plain(node: Any) -> Any:
 
 
 def _by_name(config: dict[str, Any], section: str, inner: str) -> dict[str, dict[str, Any]]:
-    return {str(item["name"]): item.get(inner) or {} for item in config.get(section) or []}
+    entries = config.get(section) or []
+    if not isinstance(entries, list) or not all(isinstance(item, dict) and "name" in item for item in entries):
+        raise NotConnected(f"the {section} of the kubeconfig are not a list of named entries")
+    found = {str(item["name"]): item.get(inner) or {} for item in entries}
+    if not all(isinstance(entry, dict) for entry in found.values()):
+        raise NotConnected(f"an entry among the {section} of the kubeconfig has no fields")
+    return found
 
 
 def _settings(paths: str, context: str) -> Any:

@@ -63,6 +63,8 @@ class Resume:
             for line in lines:
                 if self._expected[line] > 0:
                     self._expected[line] -= 1
+                elif _STAMP.match(line) and line[:_SECOND] < self._newest:
+                    continue  # from before `since`: the server did not filter
                 else:
                     fresh.append(line)
             lines = fresh
