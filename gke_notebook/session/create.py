@@ -93,7 +93,7 @@ async def create(client: Client, plan: Plan) -> None:
     made: list[Manifest] = []
     try:
         for manifest in plan.manifests:
-            made.append(await client.create(resource_of(manifest), manifest))
+            made.append(await client.create(resource_of(manifest), manifest))  # noqa: PERF401 - kept when one fails
         await _own(client, made)
     except BaseException as error:
         # Also when interrupted: the removal itself must not be.

@@ -44,7 +44,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def max_cost(self) -> float | None:
-        """The most that the job can cost by list price in USD: the price for the whole of `max_duration`, None if unknown."""
+        """The most that the job can cost by list price in USD, that of the whole `max_duration`; None if unknown."""
         if self.price is None or self.spec.max_duration is None:
             return None
         return self.price.usd_hour * self.spec.max_duration / 3600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gke_notebook import catalog, manifests, names
 from gke_notebook.objects import Node
@@ -28,15 +29,15 @@ def make_plan(spec: TrainSpec, *, context: str, nodes: Sequence[Node] | None) ->
     Raises:
         InvalidInput: the program is too large to ship.
     """
-    objects = manifests.render(spec)
     fitting = None if nodes is None else fitting_nodes(spec, nodes)
     price = estimate_price(spec, fitting)
+    spec = replace(spec, price_usd_hour=None if price is None else price.usd_hour)
     notes = list(_notes(spec, fitting))
     if price is None:
         notes.append("price unknown: the price list holds no such machine type")
     return Plan(
         spec=spec,
-        manifests=objects,
+        manifests=manifests.render(spec),
         context=context,
         placement=placement(spec, fitting),
         price=price,

@@ -1,0 +1,384 @@
+"""`Session`: the one object that holds a connection; everything a notebook does with a cluster goes through it."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gke_notebook import request
+from gke_notebook.cluster.cache import Cache
+from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.connection import Connection
+from gke_notebook.cluster.loop import BackgroundLoop
+from gke_notebook.cluster.resources import NAMESPACES
+from gke_notebook.errors import ApiError, InvalidInput, NotConnected, nearest
+from gke_notebook.insight.state import JobState
+from gke_notebook.objects import LogLine
+from gke_notebook.session import create, planning
+from gke_notebook.session.job import Job
+from gke_notebook.session.logbook import Logbook
+from gke_notebook.session.observer import Observer
+from gke_notebook.session.plan import Plan
+from gke_notebook.session.status import (
+    SessionStatus,
+    free_accelerators,
+    is_ready,
+    permissions,
+    pods_everywhere,
+    version_and_user,
+)
+
+T = TypeVar("T")
+_NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+class Session:
+    """A connection to one cluster.
+
+    Use `connect` to get one. Its methods may be called from any thread but block only the calling one.
+
+    Args:
+        connection: where the cluster is, and the credentials.
+        namespace: where jobs go; the connection's own by default.
+    """
+
+    def __init__(self, connection: Connection, *, namespace: str | None = None) -> None:
+        self.connection = connection
+        self.namespace = namespace or connection.namespace
+        self.context = connection.context
+        self.version = ""
+        self.user = ""
+        self._loop = BackgroundLoop()
+        self._client = Client(connection)
+        self._cache = Cache(self._client)
+        self._observers: dict[str, Observer] = {}
+        self._logbook = Logbook(self, self._cache)
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Session {self.context} namespace {self.namespace}>"
+
+    # -- the life of a session
+
+    def open(self) -> None:
+        """See that the cluster answers, who we are, and that the namespace exists.
+
+        Raises:
+            ClusterUnreachable: the cluster does not answer.
+            NotConnected: it does not accept our credentials.
+            InvalidInput: there is no such namespace.
+        """
+
+        async def look(client: Client) -> None:
+            try:
+                self.version, self.user = await version_and_user(client)
+            except ApiError as error:
+                if error.status == 401:
+                    raise NotConnected(
+                        f"{self.context}: the cluster does not accept the credentials (401); log in again, for GKE "
+                        "with `gcloud auth login`, and reconnect"
+                    ) from error
+                raise
+            await self._check_namespace(client, self.namespace)
+
+        self.call(look)
+
+    async def _check_namespace(self, client: Client, namespace: str) -> None:
+        try:
+            await client.get(NAMESPACES, namespace)
+        except ApiError as error:
+            if error.status == 404:
+                listed = await client.list(NAMESPACES)
+                known = [item["metadata"]["name"] for item in listed["items"]]
+                raise InvalidInput(f"namespace {namespace!r} does not exist; {nearest(namespace, known)}") from error
+            if error.status != 403:  # reading namespaces is a right of its own, and jobs do not need it
+                raise
+
+    def close(self) -> None:
+        """End every watch, stream and connection; jobs go on."""
+        if self._closed:
+            return
+        self._closed = True
+
+        async def end() -> None:
+            await self._logbook.close()
+            await self._cache.close()
+            await self._client.close()
+
+        self._loop.run(end())
+        self._loop.stop()
+
+    # -- the joints for Job; not for users
+
+    @property
+    def owner(self) -> str:
+        """Who we are, as a label value: letters, digits, ``-``, ``_`` and ``.``, at most 63 of them."""
+        return label_value(self.user or getpass.getuser())
+
+    def call(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        """Do something with the client on the background loop and wait for it.
+
+        Args:
+            work: an async function of the client.
+        """
+        if self._closed:
+            raise NotConnected(f"the session {self.context} is closed; run %gke_connect again")
+
+        async def run() -> T:
+            return await work(self._client)
+
+        return self._loop.run(run())
+
+    def observer(self, namespace: str) -> Observer:
+        """Give the observer of a namespace; the first call lists it.
+
+        Args:
+            namespace: the namespace.
+        """
+        found = self._observers.get(namespace)
+        return found if found is not None else self.call(lambda _: self._observe(namespace))
+
+    async def _observe(self, namespace: str) -> Observer:
+        async with self._opening:
+            found = self._observers.get(namespace)
+            if found is None:
+                found = Observer(self._cache, namespace)
+                try:
+                    await found.start()
+                except BaseException:
+                    await found.close()
+                    raise
+                self._observers[namespace] = found
+            return found
+
+    def subscribe(self, namespace: str, callback: Callable[[], None]) -> Callable[[], None]:
+        """Be told of changes in a namespace, from any thread; the answer ends it.
+
+        Args:
+            namespace: the namespace.
+            callback: called on the background loop; it must not block.
+        """
+        observer = self.observer(namespace)
+
+        async def begin(_: Client) -> Callable[[], None]:
+            return observer.subscribe(callback)
+
+        stop = self.call(begin)
+        return lambda: None if self._closed else self.call_soon(stop)
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Have something called on the background loop, without waiting.
+
+        Args:
+            callback: what to call.
+        """
+        self._loop.loop.call_soon_threadsafe(callback)
+
+    def follow(self, job: Job, callback: Callable[[], None]) -> Callable[[], None]:
+        """Stream a job's log in the background; see `Job.subscribe`."""
+        return self._logbook.follow(job, callback)
+
+    def tail(self, job: Job, n: int) -> tuple[LogLine, ...]:
+        """Give the last lines that have come in; see `Job.tail`."""
+        return self._logbook.tail(job, n)
+
+    def finish_logs(self, job: Job) -> None:
+        """Wait until the log of an ended job has been read to its end."""
+        self._logbook.finish(job)
+
+    def logs(self, job: Job, *, rank: int | None, tail: int | None, follow: bool) -> Iterator[LogLine]:
+        """Read a job's log; see `Job.logs`."""
+        return self._logbook.read(job, rank=rank, tail=tail, follow=follow)
+
+    def read_log(self, namespace: str, pod: str) -> Iterable[str]:
+        """Read the whole log of one pod, marked lines included."""
+        return self._logbook.raw(namespace, pod)
+
+    def output_directory(self, state: JobState) -> Path:
+        """Say where the output files of a job are unpacked."""
+        import platformdirs
+
+        return Path(platformdirs.user_cache_dir("gke-notebook")) / "output" / f"{state.name}-{state.run}"
+
+    # -- what users call
+
+    def plan(
+        self,
+        name: str,
+        cell: str,
+        *,
+        variables: Mapping[str, object] | None = None,
+        namespace: str | None = None,
+        **options: Any,
+    ) -> Plan:
+        """Say what a training job would be; nothing is written.
+
+        Args:
+            name: the job's name, a DNS label.
+            cell: the source that runs in every rank, without the magic line.
+            variables: the names that the cell may use, a notebook's user namespace.
+            namespace: where it runs; the session's by default.
+            options: what else `request.build_spec` takes: ``gpu``, ``nodes``, ``procs_per_node``, ``framework``,
+                ``env``, ``requirements``, ``include``, ``image``, ``cpu``, ``memory``, ``max_duration``,
+                ``max_retries``.
+
+        Raises:
+            InvalidInput: something that was asked for cannot be.
+
+        Example:
+            >>> print(session.plan("hello", "print('hello')", nodes=2).placement)  # doctest: +SKIP
+            2 nodes, 2 ranks (1 CPU, 2 GiB each) on e2-standard-8
+        """
+        spec = request.build_spec(
+            name,
+            cell,
+            variables=variables or {},
+            namespace=namespace or self.namespace,
+            owner=self.owner,
+            run=new_run(),
+            **options,
+        )
+        nodes = self.observer(spec.namespace).nodes
+        return planning.make_plan(spec, context=self.context, nodes=nodes)
+
+    def check(self, plan: Plan, *, replace: bool = False) -> None:
+        """Ask the cluster whether it would accept a plan; nothing is written.
+
+        Args:
+            plan: the plan.
+            replace: whether an ended job of the same name would be deleted first.
+
+        Raises:
+            InvalidInput: the namespace does not exist, or the name is taken.
+            ApiError: the cluster refuses it.
+        """
+        if replace:
+            self._refuse_running(plan)
+        self.call(lambda client: create.check(client, plan, replacing=replace))
+
+    def apply(self, plan: Plan, *, replace: bool = False) -> Job:
+        """Create exactly what a plan shows: all of it, or nothing.
+
+        Args:
+            plan: the plan.
+            replace: delete an ended job of the same name first.
+
+        Raises:
+            InvalidInput: the name is taken, or the namespace does not exist.
+            ApiError: the cluster refuses it.
+        """
+        self.check(plan, replace=replace)
+        if replace and (state := self._existing(plan)) is not None:
+            self.call(lambda client: create.remove_ended(client, state))
+        self.call(lambda client: create.create(client, plan))
+        observer = self.observer(plan.spec.namespace)
+        self.call(lambda _: observer.wait_for_run(plan.spec.name, plan.spec.run))
+        return Job(self, plan.spec.name, plan.spec.namespace, plan.spec.run)
+
+    def _existing(self, plan: Plan) -> JobState | None:
+        observer = self.observer(plan.spec.namespace)
+        return observer.state(plan.spec.name) if plan.spec.name in observer.names() else None
+
+    def _refuse_running(self, plan: Plan) -> None:
+        state = self._existing(plan)
+        if state is not None and not state.ended:
+            raise InvalidInput(
+                f"job {state.name!r} is {state.phase}; %gke_cancel {state.name} first, or use another name"
+            )
+
+    def train(self, name: str, cell: str, *, replace: bool = False, wait: bool = False, **options: Any) -> Job:
+        """Plan a training job and create it.
+
+        Args:
+            name: the job's name.
+            cell: the source that runs in every rank.
+            replace: delete an ended job of the same name first.
+            wait: wait until it has ended.
+            options: as for `plan`.
+
+        Raises:
+            InvalidInput: something that was asked for cannot be.
+            JobFailed: with `wait`, the job has failed.
+
+        Example:
+            >>> job = session.train("hello", "result = 6 * 7", wait=True)  # doctest: +SKIP
+            >>> job.result  # doctest: +SKIP
+            42
+        """
+        job = self.apply(self.plan(name, cell, **options), replace=replace)
+        if wait:
+            job.wait()
+        return job
+
+    def jobs(self, namespace: str | None = None, *, everyone: bool = False) -> list[Job]:
+        """Give the jobs of a namespace, the newest first, whoever's notebook made them.
+
+        Args:
+            namespace: the session's by default.
+            everyone: also those of other owners.
+        """
+        observer = self.observer(namespace or self.namespace)
+        states = [observer.state(name) for name in observer.names()]
+        mine = [state for state in states if everyone or state.owner == self.owner]
+        oldest = datetime.min.replace(tzinfo=timezone.utc)
+        mine.sort(key=lambda state: state.created or oldest, reverse=True)
+        return [Job(self, state.name, state.namespace, state.run) for state in mine]
+
+    def job(self, name: str, namespace: str | None = None) -> Job:
+        """Find a job by its name.
+
+        Args:
+            name: the job's name.
+            namespace: the session's by default.
+
+        Raises:
+            InvalidInput: there is none of that name.
+        """
+        observer = self.observer(namespace or self.namespace)
+        known = observer.names()
+        if name not in known:
+            hint = nearest(name, known) if known else "there are no jobs; %%gke_train NAME makes one"
+            raise InvalidInput(f"no job {name!r} in namespace {namespace or self.namespace}; {hint}")
+        return Job(self, name, namespace or self.namespace, observer.state(name).run)
+
+    def status(self) -> SessionStatus:
+        """Say where we are connected, who we are, what is there and what we may do."""
+        nodes = self.observer(self.namespace).nodes
+        may = self.call(lambda client: permissions(client, self.namespace))
+        pods = self.call(lambda client: pods_everywhere(client, self.namespace)) if nodes else ()
+        return SessionStatus(
+            context=self.context,
+            server=self.connection.server,
+            version=self.version,
+            namespace=self.namespace,
+            user=self.user,
+            nodes=None if nodes is None else (sum(map(is_ready, nodes)), len(nodes)),
+            accelerators=free_accelerators(nodes or (), pods),
+            jobs=sum(not job.state.ended for job in self.jobs()),
+            permissions=may,
+        )
+
+
+def new_run() -> str:
+    """Make the id of a run: the time it was planned, and something that no other has."""
+    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def label_value(text: str) -> str:
+    """Make a label value out of a user's name.
+
+    Args:
+        text: a name, for example an e-mail address.
+
+    Example:
+        >>> label_value("ada@example.com")
+        'ada-example.com'
+    """
+    return _NOT_IN_A_LABEL.sub("-", text)[:63].strip("-_.") or "unknown"
