@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
 from gke_notebook.cluster.resources import LEASES, NODES, PODS
@@ -125,7 +124,6 @@ async def test_a_deaf_pod_is_killed_after_its_grace(here: Bench) -> None:
 
 
 async def test_on_failure_restarts_and_keeps_the_previous_log(here: Bench) -> None:
-    code = "import os; n = len(open('/scratch/n', 'a+').read()); open('/scratch/n', 'a').write('x'); print('try', n)"
     code = (
         "import os, sys\n"
         "first = not os.path.exists(os.environ['MARK'])\n"
@@ -154,7 +152,9 @@ async def test_a_container_that_keeps_failing_is_backed_off(here: Bench) -> None
     status = found["status"]["containerStatuses"][0]
     assert status["restartCount"] == 1
     assert status["lastState"]["terminated"]["exitCode"] == 2
-    assert status["state"]["waiting"]["message"].startswith("back-off 10s restarting failed container=main pod=loop_def")
+    assert status["state"]["waiting"]["message"].startswith(
+        "back-off 10s restarting failed container=main pod=loop_def"
+    )
     assert found["status"]["phase"] == "Running"
     assert "Back-off restarting failed container main" in (await here.event("loop", "BackOff"))["message"]
 

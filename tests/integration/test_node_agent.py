@@ -67,10 +67,20 @@ async def test_much_output_of_many_pods_is_whole(here: Bench) -> None:
     code = "import sys\nfor n in range(20000): sys.stdout.write('a line of some length to be counted %d\\n' % n)"
     names = [f"loud-{n}" for n in range(8)]
     await here.create(*(pod(name, code) for name in names))
-    await asyncio.gather(*(here.until(name, lambda p: (p["status"].get("containerStatuses") or [{}])[0].get("containerID")
-                                      and "waiting" not in p["status"]["containerStatuses"][0]["state"]) for name in names))
+    await asyncio.gather(
+        *(
+            here.until(
+                name,
+                lambda p: (
+                    (p["status"].get("containerStatuses") or [{}])[0].get("containerID")
+                    and "waiting" not in p["status"]["containerStatuses"][0]["state"]
+                ),
+            )
+            for name in names
+        )
+    )
     for log in await asyncio.gather(*(here.logs(name, follow="true") for name in names)):
-        assert log.splitlines() == ["a line of some length to be counted %d" % n for n in range(20000)]
+        assert log.splitlines() == [f"a line of some length to be counted {n}" for n in range(20000)]
 
 
 async def test_the_kubelets_server_wants_its_token(here: Bench) -> None:

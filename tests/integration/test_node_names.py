@@ -33,10 +33,25 @@ async def service(here: Bench, name: str, **spec: object) -> None:
 def members(job: str, code: str, size: int = 2, image: str = "python:3.12", **env: str) -> list[dict]:
     made = []
     for index in range(size):
-        variables = {"MASTER_ADDR": f"{job}-0.{job}", "MASTER_PORT": "29500", "RANK": str(index), "WORLD_SIZE": str(size)}
-        container = {"env": [{"name": key, "value": value} for key, value in {**variables, **env}.items()], "image": image}
+        variables = {
+            "MASTER_ADDR": f"{job}-0.{job}",
+            "MASTER_PORT": "29500",
+            "RANK": str(index),
+            "WORLD_SIZE": str(size),
+        }
+        container = {
+            "env": [{"name": key, "value": value} for key, value in {**variables, **env}.items()],
+            "image": image,
+        }
         made.append(
-            pod(f"{job}-{index}", code, hostname=f"{job}-{index}", subdomain=job, labels={"job": job}, container=container)
+            pod(
+                f"{job}-{index}",
+                code,
+                hostname=f"{job}-{index}",
+                subdomain=job,
+                labels={"job": job},
+                container=container,
+            )
         )
     return made
 
@@ -180,11 +195,11 @@ SHIM = Path(__file__).parents[2] / "gke_notebook" / "sandbox" / "node" / "shim"
 
 def test_the_shim_hands_on_and_never_breaks(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('the other one')")
-    code = "import socket, sys; print(sorted(n for n in sys.modules if 'sandbox' in n), socket.gethostbyname('127.0.0.1'))"
-    environment = {"PYTHONPATH": f"{SHIM}:{tmp_path}", "GKE_NOTEBOOK_SANDBOX_NAMES": str(tmp_path / "missing.json")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    code = (
+        "import socket, sys; print(sorted(n for n in sys.modules if 'sandbox' in n), socket.gethostbyname('127.0.0.1'))"
     )
+    environment = {"PYTHONPATH": f"{SHIM}:{tmp_path}", "GKE_NOTEBOOK_SANDBOX_NAMES": str(tmp_path / "missing.json")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == "the other one"
     assert "127.0.0.1" in done.stdout
     assert done.stderr == ""

@@ -13,7 +13,12 @@ from gke_notebook.sandbox.node.environment import ConfigError, Sources
 from gke_notebook.sandbox.node.volumes import MountError
 
 CONFIG = {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1", "b": "two"}}
-SECRET = {"kind": "Secret", "metadata": {"name": "s"}, "type": "Opaque", "data": {"p": base64.b64encode(b"pw").decode()}}
+SECRET = {
+    "kind": "Secret",
+    "metadata": {"name": "s"},
+    "type": "Opaque",
+    "data": {"p": base64.b64encode(b"pw").decode()},
+}
 POD: dict[str, Any] = {
     "metadata": {
         "name": "digits-0", "namespace": "research", "uid": "u1",
@@ -28,7 +33,9 @@ POD: dict[str, Any] = {
         }],
     },
 }  # fmt: skip
-SOURCES = Sources(POD, {"cpu": "7910m"}, {("ConfigMap", "c"): CONFIG, ("Secret", "s"): SECRET, ("ConfigMap", "no"): None})
+SOURCES = Sources(
+    POD, {"cpu": "7910m"}, {("ConfigMap", "c"): CONFIG, ("Secret", "s"): SECRET, ("ConfigMap", "no"): None}
+)
 
 
 def resolve(*variables: dict[str, Any], sources: Sources = SOURCES, **container: Any) -> dict[str, str]:
@@ -42,7 +49,8 @@ def ref(name: str, path: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("$(A)", "1"), ("x$(A)$(B)", "x12"), ("$(C)", "$(C)"), ("$$(A)", "$(A)"), ("$$$(A)", "$1"), ("$A ${A}", "$A ${A}"),
+        ("$(A)", "1"), ("x$(A)$(B)", "x12"), ("$(C)", "$(C)"), ("$$(A)", "$(A)"),
+        ("$$$(A)", "$1"), ("$A ${A}", "$A ${A}"),
         ("$(A", "$(A"), ("$", "$"), ("$$", "$"),
     ],
 )  # fmt: skip
@@ -62,7 +70,8 @@ def test_values_refer_to_earlier_ones() -> None:
 
 def test_fields_and_resources() -> None:
     variables = [
-        ref("INDEX", "metadata.labels['batch.kubernetes.io/job-completion-index']"), ref("NOTE", "metadata.annotations['note']"),
+        ref("INDEX", "metadata.labels['batch.kubernetes.io/job-completion-index']"),
+        ref("NOTE", "metadata.annotations['note']"),
         ref("NONE", "metadata.annotations['none']"), ref("NODE", "spec.nodeName"), ref("IP", "status.podIP"),
         ref("NAME", "metadata.name"), ref("NAMESPACE", "metadata.namespace"), ref("UID", "metadata.uid"),
         {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},

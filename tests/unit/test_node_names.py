@@ -97,7 +97,9 @@ def test_a_service_with_an_address_maps_its_ports() -> None:
 
 
 def test_a_single_word_is_a_service_only_where_an_address_stands() -> None:
-    rewritten = names.rewrite_environment({"MASTER_ADDR": "digits", "JOB": "digits", "A_HOSTS": "web,x"}, SCOPE, Ports())
+    rewritten = names.rewrite_environment(
+        {"MASTER_ADDR": "digits", "JOB": "digits", "A_HOSTS": "web,x"}, SCOPE, Ports()
+    )
     assert rewritten == {"MASTER_ADDR": "127.0.0.1", "JOB": "digits", "A_HOSTS": "127.0.0.1,x"}
 
 

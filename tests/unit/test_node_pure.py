@@ -23,8 +23,8 @@ NOW = "2026-01-01T00:00:00Z"
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("500m", "0.5"), ("2", "2"), ("1.5", "1.5"), ("1Ki", "1024"), ("4Gi", str(4 * 2**30)), ("1e3", "1000"), ("5k", "5000"),
-     (".5", "0.5"), ("100n", "0.0000001"), ("-1", "-1")],
+    [("500m", "0.5"), ("2", "2"), ("1.5", "1.5"), ("1Ki", "1024"), ("4Gi", str(4 * 2**30)), ("1e3", "1000"),
+     ("5k", "5000"), (".5", "0.5"), ("100n", "0.0000001"), ("-1", "-1")],
 )  # fmt: skip
 def test_quantities(text: str, value: str) -> None:
     assert quantities.parse(text) == Decimal(value)
@@ -96,7 +96,8 @@ def test_image_references(image: str, name: str | None) -> None:
 def test_interpreters() -> None:
     runtimes = (("pytorch/*", "/torch"), ("python:3.1?", "/py"), ("*/special*", "/s"))
     chosen = {
-        "pytorch/pytorch:2": "/torch", "docker.io/pytorch/pytorch": "/torch", "python:3.12": "/py", "python:2": sys.executable,
+        "pytorch/pytorch:2": "/torch", "docker.io/pytorch/pytorch": "/torch", "python:3.12": "/py",
+        "python:2": sys.executable,
         "docker.io/library/python:3.12": "/py", "gcr.io/x/special:1": "/s",
     }  # fmt: skip
     for image, interpreter in chosen.items():
@@ -246,7 +247,10 @@ def test_the_reaper_ends_groups_and_strays(tmp_path: Path) -> None:
         assert stray.stdout is not None
         assert group.stdout.readline() == stray.stdout.readline() == b"up\n"
         done = subprocess.run(
-            [sys.executable, "-I", "-S", reaper.__file__, marker, "0.1"], input=b"+%d\n" % group.pid, timeout=30, check=True
+            [sys.executable, "-I", "-S", reaper.__file__, marker, "0.1"],
+            input=b"+%d\n" % group.pid,
+            timeout=30,
+            check=True,
         )
         assert done.returncode == 0
         assert group.wait(5) == stray.wait(5) == -signal.SIGKILL

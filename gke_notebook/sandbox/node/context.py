@@ -169,12 +169,13 @@ class PodDirectory:
             "hostname": scope.hostname,
             "subdomain": scope.subdomain,
             "ports": str(ports.keys.parent),
-            "services": {
-                name: {"namespace": target.host.namespace, "host": target.host.name, "ports": {**target.ports}}
-                for name, target in services.items()
-            },
+            "services": {name: _service(target) for name, target in services.items()},
         }
         self.names_file.write_text(json.dumps(known))
+
+
+def _service(target: Target) -> Object:
+    return {"namespace": target.host.namespace, "host": target.host.name, "ports": target.ports}
 
 
 def base_environment(pod_directory: PodDirectory, scope: Scope, context: Context, container_id: str) -> dict[str, str]:
