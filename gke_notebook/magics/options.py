@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from gke_notebook.errors import nearest
 
 # `$$`, `$name`, `$name.attribute`, `${name}`; any other dollar sign stands for itself.
-_VARIABLE = re.compile(r"\$(?:(\$)|\{([^{}]*)\}|([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))")
+_VARIABLE = re.compile(r"\$(?:(\$)|\{([^{}]*\}?)|([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ONE_OF_THESE = (str, int, float)  # what `$name` may hold
 
@@ -211,7 +211,8 @@ def _as_text(parser: Parser, match: re.Match[str], value: object) -> str:
 
 
 def _lookup(parser: Parser, match: re.Match[str], variables: Mapping[str, Any]) -> Any:
-    path = (match.group(2) if match.group(2) is not None else match.group(3)).strip()
+    braced = match.group(2)
+    path = match.group(3) if braced is None else braced.removesuffix("}").strip() if braced.endswith("}") else ""
     if _DOTTED.fullmatch(path) is None:
         fail(f"{parser.prog}: {match.group(0)!r} names no variable; write $name, or $$ for a dollar sign")
     name, *attributes = path.split(".")

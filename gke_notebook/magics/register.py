@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from IPython.core.magic import needs_local_scope, no_var_expand
@@ -12,6 +13,7 @@ from gke_notebook.magics.options import HelpWanted, Magic, parse
 from gke_notebook.magics.table import MAGICS
 
 _HOOK = "complete_command"
+_MATCHER = "gke_notebook"
 
 
 def load(shell: Any) -> None:
@@ -22,6 +24,11 @@ def load(shell: Any) -> None:
     """
     for magic in MAGICS:
         shell.register_magic_function(_function(shell, magic), magic_kind=magic.kind, magic_name=magic.name)
+    matchers = getattr(shell.Completer, "custom_matchers", [])
+    if hasattr(shell.Completer, "custom_completer_matcher"):
+        matchers.append(_matcher(shell))
+        return
+    for magic in MAGICS:
         for key in keys(magic):
             shell.set_hook(_HOOK, _complete, str_key=key)
 
@@ -38,6 +45,8 @@ def unload(shell: Any) -> None:
             registered.pop(magic.name, None)
         for key in keys(magic):
             hooks.pop(key, None)
+    matchers = getattr(shell.Completer, "custom_matchers", [])
+    matchers[:] = [one for one in matchers if getattr(one, "matcher_identifier", "") != _MATCHER]
 
 
 def keys(magic: Magic) -> tuple[str, ...]:
@@ -68,6 +77,30 @@ def _function(shell: Any, magic: Magic) -> Callable[..., Any]:
     function.__qualname__ = magic.name
     function.__doc__ = parser.format_help()
     return function
+
+
+def _matcher(shell: Any) -> Callable[[Any], dict[str, Any]]:
+    """Give a matcher that silences the others where it knows the answer; the older hook cannot silence Jedi.
+
+    Args:
+        shell: an interactive shell of IPython 8.6 or later.
+    """
+    from IPython.core.completer import SimpleCompletion, context_matcher
+
+    words = {key for magic in MAGICS for key in keys(magic)}
+
+    def match(context: Any) -> dict[str, Any]:
+        line = context.line_with_cursor
+        until = line[: context.cursor_position]
+        command = until.split(None, 1)[0] if until.strip() else ""
+        if command not in words:
+            return {"completions": []}
+        event = SimpleNamespace(line=line, symbol=context.token, command=command, text_until_cursor=until)
+        found = [SimpleCompletion(text=text, type="magic option") for text in _complete(shell, event)]
+        return {"completions": found, "suppress": bool(found), "ordered": True}
+
+    decorated: Callable[[Any], dict[str, Any]] = context_matcher(priority=1000, identifier=_MATCHER)(match)
+    return decorated
 
 
 def _complete(shell: Any, event: Any) -> list[str]:

@@ -11,9 +11,9 @@ def connect_parser() -> Parser:
         "%gke_connect",
         "Connect this notebook to a cluster. Without TARGET, to the current context of your kubeconfig.",
         "Examples:\n"
-        "  %gke_connect sandbox                       the embedded GKE on this machine, started when needed\n"
-        "  %gke_connect my-context --namespace team   a context of your kubeconfig\n"
-        "  %gke_connect my-project/us-central1/train  a GKE cluster: PROJECT/LOCATION/CLUSTER",
+        "  %gke_connect sandbox                        the embedded GKE on this machine, started when needed\n"
+        "  %gke_connect my-context --namespace team    a context of your kubeconfig\n"
+        "  %gke_connect my-project/us-central1/train   a GKE cluster: PROJECT/LOCATION/CLUSTER",
     )
     parser.add_argument(
         "target", metavar="TARGET", nargs="?", help="sandbox, a kubeconfig context, or PROJECT/LOCATION/CLUSTER"

@@ -10,7 +10,7 @@ from gke_notebook.insight.lanes import Lane
 from gke_notebook.insight.state import JobState
 from gke_notebook.insight.text import count, duration, size
 from gke_notebook.widgets.nodes import nodes_html, nodes_text
-from gke_notebook.widgets.view import Markup, View, card, clean, indent, tag
+from gke_notebook.widgets.view import Markup, View, card, indent, tag
 
 PHASE_CLASS = {
     "queued": "gke-wait",
@@ -110,10 +110,10 @@ def _text(state: JobState, lanes: Sequence[Lane], returned: Returned, notes: Seq
         if state.failure.others:
             lines.append(f"  {count(state.failure.others, 'other node')} failed after it")
         if state.failure.traceback:
-            lines.append(indent(clean(state.failure.traceback), "    "))
+            lines.append(indent(state.failure.traceback, "    "))
     lines += [f"  {label}: {value}" for label, value in _returned(returned)]
     lines += [f"  {note}" for note in notes]
-    return "\n".join(clean(line) for line in lines)
+    return "\n".join(lines)
 
 
 def _log_text(lanes: Sequence[Lane]) -> list[str]:

@@ -9,7 +9,7 @@ from gke_notebook.insight.text import count, duration, size
 from gke_notebook.objects import Manifest
 from gke_notebook.session.plan import Plan
 from gke_notebook.specs import Program
-from gke_notebook.widgets.view import Markup, View, card, clean, table, tag, text_table
+from gke_notebook.widgets.view import Markup, View, card, table, tag, text_table
 
 _KINDS = {"function": "functions", "class": "classes", "value": "values", "import": "imports"}
 _NAMES = 12  # names listed of one kind
@@ -36,7 +36,7 @@ def _text(plan: Plan, rows: Sequence[tuple[str, str]], objects: Sequence[tuple[s
     lines += [f"  note: {note}" for note in plan.notes]
     if end:
         lines.append(f"  {end}")
-    return "\n".join(clean(line) for line in lines)
+    return "\n".join(lines)
 
 
 def _html(plan: Plan, rows: Sequence[tuple[str, str]], objects: Sequence[tuple[str, str, str]], end: str) -> str:

@@ -9,7 +9,7 @@ from typing import Protocol
 from gke_notebook.insight.state import JobState
 from gke_notebook.insight.text import count, duration, one_line
 from gke_notebook.widgets.job_card import PHASE_CLASS
-from gke_notebook.widgets.view import Markup, View, card, clean, table, tag, text_table
+from gke_notebook.widgets.view import Markup, View, card, table, tag, text_table
 
 _HEADER = ("name", "state", "nodes", "ranks", "age", "owner", "namespace", "what it does")
 
@@ -111,7 +111,7 @@ def status_view(status: Status) -> View:
         cls="gke-head",
     )
     pairs = tag("dl", *(Markup(tag("dt", label) + tag("dd", value)) for label, value in rows))
-    return View(clean(text), card(head, pairs))
+    return View(text, card(head, pairs))
 
 
 def _permissions(permissions: Mapping[str, bool]) -> list[tuple[str, str]]:
@@ -130,6 +130,6 @@ def connected_view(status: Status) -> View:
     if status.nodes is not None:
         parts.append(f"{count(status.nodes[0], 'node')} ready")
     parts += [f"{label}: {value}" for label, value in _permissions(status.permissions)]
-    text = clean(" · ".join([status.context, *parts]))
+    text = " · ".join([status.context, *parts])
     body = tag("div", tag("strong", status.context), Markup(" · "), " · ".join(parts), cls="gke-line")
     return View(text, card(body))

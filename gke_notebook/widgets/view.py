@@ -21,6 +21,9 @@ class View:
     text: str
     html: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", clean(self.text))
+
     def bundle(self) -> dict[str, str]:
         """Give the forms by MIME type."""
         return {"text/plain": self.text, "text/html": self.html}

@@ -18,8 +18,8 @@ L4 = {GPU: "nvidia-l4"}
         (
             (
                 "0/9 nodes are available: 3 Insufficient nvidia.com/gpu, 5 node(s) didn't match Pod's node "
-                "affinity/selector, 1 node(s) had untolerated taint {nvidia.com/gpu: present}. preemption: 0/9 nodes are "
-                "available: 3 No preemption victims found for incoming pod, 6 Preemption is not helpful for scheduling."
+                "affinity/selector, 1 node(s) had untolerated taint {nvidia.com/gpu: present}. preemption: 0/9 nodes "
+                "are available: 3 No preemption victims found for incoming pod, 6 Preemption is not helpful."
             ),
             L4,
             (
