@@ -290,7 +290,7 @@ class Definer:
             fields = f"{own!r}, {list(owner._fields)!r}{given}, module=__name__"
             return Entry("class", f"{name} = __import__('collections').namedtuple({fields})\n")
         if isinstance(owner, enum.EnumMeta) and owner.__bases__[0].__module__ == "enum":
-            members = {key: owner[key].value for key in owner.__members__}
+            members: dict[str, Any] = {key: owner[key].value for key in owner.__members__}
             made = f"{owner.__bases__[0].__name__}({own!r}, {literal(members)}, module=__name__)"
             return Entry("class", f"{name} = __import__('enum').{made}\n")
         found = sources.last_binding(name, self.history)

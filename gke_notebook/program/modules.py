@@ -7,6 +7,7 @@ import site
 import sys
 import sysconfig
 import types
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def _brought(file: str | None) -> frozenset[str]:
         return frozenset()
     package = Path(file).parent.name
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _at_import(tree):
         if isinstance(node, ast.ImportFrom):
             inside = [part for part in (node.module or "").split(".") if part]
             if not node.level and (not inside or package not in inside):
@@ -79,6 +80,13 @@ def _brought(file: str | None) -> frozenset[str]:
                 if package in parts[:-1]:
                     found.add(parts[parts.index(package) + 1])
     return frozenset(found)
+
+
+def _at_import(node: ast.AST) -> Iterator[ast.AST]:
+    for inner in ast.iter_child_nodes(node):
+        if not isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield inner
+            yield from _at_import(inner)
 
 
 def locate(value: Any, name: str) -> tuple[str, str] | None:

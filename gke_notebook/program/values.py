@@ -47,9 +47,9 @@ def literal(value: object, refer: Refer = no_reference) -> str:
     """Write a value as an expression that needs no import.
 
     None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice, paths,
-    dates and times, Decimal, Fraction, UUID, compiled regular expressions, the containers of `collections`, SimpleNamespace,
-    `functools.partial`, members of enumerations, instances of dataclasses and named tuples, NumPy scalars, dtypes and
-    arrays. Objects that occur twice in one value are two objects afterwards.
+    dates and times, Decimal, Fraction, UUID, compiled regular expressions, the containers of `collections`,
+    SimpleNamespace, `functools.partial`, members of enumerations, instances of dataclasses and named
+    tuples, NumPy scalars, dtypes and arrays. Objects that occur twice in one value are two objects afterwards.
 
     Args:
         value: the value.
