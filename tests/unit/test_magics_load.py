@@ -35,7 +35,7 @@ def test_loading_imports_nothing_heavy() -> None:
     found = json.loads(done.stdout)
     tops = {name.split(".")[0] for name in found["loaded"]}
     foreign = {top for top in tops if top not in sys.stdlib_module_names and not top.startswith("_")}
-    assert foreign == {"gke_notebook"}
+    assert foreign <= {"gke_notebook", "IPython"}
     assert {name for name in found["loaded"] if name.startswith("gke_notebook")} == OURS
     assert "--procs-per-node" in found["help"]
 

@@ -45,9 +45,9 @@ def error(line: str) -> str:
 
 def test_every_option_of_train() -> None:
     options = train(
-        "digits --gpu l4:2 --nodes 2 --procs-per-node=4 --framework jax --env A=1 --env B='x y' --requirements jax,numpy"
-        " --include data --include 'a b' --image img:1 --namespace team --cpu 500m --memory 16Gi --max-duration 30m"
-        " --max-retries 1 --dry-run --no-wait --replace"
+        "digits --gpu l4:2 --nodes 2 --procs-per-node=4 --framework jax --env A=1 --env B='x y' "
+        "--requirements jax,numpy --include data --include 'a b' --image img:1 --namespace team --cpu 500m "
+        "--memory 16Gi --max-duration 30m --max-retries 1 --dry-run --no-wait --replace"
     )
     assert vars(options) == {
         "name": "digits", "gpu": "l4:2", "nodes": 2, "procs_per_node": 4, "framework": "jax",
