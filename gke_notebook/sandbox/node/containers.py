@@ -206,6 +206,9 @@ class Container:
             raise asyncio.CancelledError
         metadata = self._pod["metadata"]
         log_path = self._directory.log(self.record.name, self.record.restarts)
+        if self.record.restarts > 1:  # a kubelet keeps one dead instance of a container
+            for old in log_path.parent.glob(f"{self.record.restarts - 2}.log*"):
+                old.unlink()
         log = LogWriter(log_path)
         key = (metadata["uid"], self.record.name)
         self._context.writers[key] = log

@@ -14,10 +14,8 @@ from gke_notebook.sandbox.node import logs
 from gke_notebook.sandbox.node.logs import LogWriter
 
 _BLOCK = 256 * 2**10
-_HEAD = re.compile(rb"^[^ \n]+ std(?:out|err) F ", re.MULTILINE)
-_TIMED_HEAD = re.compile(rb"^([^ \n]+) std(?:out|err) F ", re.MULTILINE)
 _PART = re.compile(rb"^[^ \n]+ std(?:out|err) P ", re.MULTILINE)
-_LINE = re.compile(rb"([^ \n]+) (?:stdout|stderr) ([FP])(?:[^ \n]*) ?(.*)")
+_WINDOW = 4096
 
 
 @dataclass(frozen=True)
@@ -118,20 +116,43 @@ class Decoder:
         Args:
             data: newline-terminated lines.
         """
-        if not self._inside and _PART.search(data) is None:
-            return _TIMED_HEAD.sub(rb"\1 ", data) if self._timestamps else _HEAD.sub(b"", data)
-        out = []
-        for line in data.split(b"\n")[:-1]:
-            matched = _LINE.fullmatch(line)
-            if matched is None:
-                continue
-            if self._timestamps and not self._inside:
-                out.append(matched[1] + b" ")
-            out.append(matched[3])
-            self._inside = matched[2] == b"P"
-            if not self._inside:
-                out.append(b"\n")
+        out: list[bytes] = []
+        at, size = 0, len(data)
+        while at < size:
+            tag = data.find(b" ", data.find(b" ", at, size) + 1, size) + 1
+            if self._inside or data[tag : tag + 1] != b"F":
+                end = data.index(b"\n", at) + 1
+                self._one(data[at:end], tag - at, out)
+            else:
+                # Lines that were written at once have the same head, so that a whole run of them is decoded at once.
+                head = data[at : tag + 2]
+                end = _run_end(data, at, head)
+                kept = head[: head.index(b" ") + 1] if self._timestamps else b""
+                out.append(kept + data[at + len(head) : end - 1].replace(b"\n" + head, b"\n" + kept) + b"\n")
+            at = end
         return b"".join(out)
+
+    def _one(self, line: bytes, tag: int, out: list[bytes]) -> None:
+        if self._timestamps and not self._inside:
+            out.append(line[: line.index(b" ") + 1])
+        self._inside = line[tag : tag + 1] == b"P"
+        out.append(line[tag + 2 : -1] if self._inside else line[tag + 2 :])
+
+
+def _run_end(data: bytes, at: int, head: bytes) -> int:
+    """Find the end of the lines from `at` on that begin with `head`; such lines follow one another."""
+    start = b"\n" + head
+    window = _WINDOW
+    while True:
+        last = data.rfind(start, at, at + window)
+        end = data.index(b"\n", (at if last < 0 else last) + 1) + 1
+        if not data.startswith(head, end):
+            break
+        window *= 4
+    # Parts of a long line may lie between lines of one head: then only the first is taken.
+    if data.count(b"\n", at, end) != data.count(start, at, end) + 1:
+        return data.index(b"\n", at) + 1
+    return end
 
 
 async def read(path: Path, options: LogOptions, writer: LogWriter | None = None) -> AsyncIterator[bytes]:
@@ -286,7 +307,10 @@ def _tail(files: list[int], lines: int) -> tuple[int, int]:
 
 
 def _count(data: bytes) -> int:
-    return data.count(b"\n") - len(_PART.findall(data))
+    lines = data.count(b"\n")
+    if b" P " not in data:  # a search of text is a hundred times as fast as one by pattern
+        return lines
+    return lines - len(_PART.findall(data))
 
 
 def _offset_of_last(data: bytes, lines: int) -> int:

@@ -53,7 +53,7 @@ def encode(data: bytes, stream: bytes, when: bytes) -> tuple[bytes, bytes]:
     full, part = head + b"F ", head + b"P "
     lines = b""
     if whole:
-        if len(whole) > MAX_LINE and max(map(len, whole.split(b"\n"))) > MAX_LINE:
+        if _has_long_line(whole):
             lines = b"".join(_cut(line, full, part) for line in whole[:-1].split(b"\n"))
         else:
             lines = full + whole[:-1].replace(b"\n", b"\n" + full) + b"\n"
@@ -62,6 +62,16 @@ def encode(data: bytes, stream: bytes, when: bytes) -> tuple[bytes, bytes]:
         lines += b"".join(part + rest[at : at + MAX_LINE] + b"\n" for at in range(0, cut, MAX_LINE))
         rest = rest[cut:]
     return lines, rest
+
+
+def _has_long_line(whole: bytes) -> bool:
+    at = 0
+    while len(whole) - at > MAX_LINE + 1:
+        end = whole.rfind(b"\n", at, at + MAX_LINE + 1)
+        if end < 0:
+            return True
+        at = end + 1
+    return False
 
 
 def _cut(line: bytes, full: bytes, part: bytes) -> bytes:
