@@ -65,11 +65,9 @@ def requests(spec: Object) -> Amounts:
         wanted = _requested(container)
         if container.get("restartPolicy") == "Always":
             _add(sidecars, wanted)
-            peak = dict(sidecars)
-        else:
-            peak = dict(wanted)
-            _add(peak, sidecars)
-        for name, value in peak.items():
+            continue
+        _add(wanted, sidecars)
+        for name, value in wanted.items():
             starting[name] = max(starting.get(name, 0), value)
     _add(total, sidecars)
     for name, value in starting.items():
