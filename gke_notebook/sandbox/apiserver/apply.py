@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,13 +17,11 @@ from . import fieldset, status
 from .fieldset import FieldSet
 from .kinds import Kind
 from .merge import merge_struct, prune_struct
+from .owners import APPLY, UPDATE, Manager, Owned, Owners, cap, entries, read
 from .schema import Type, empty, type_of
 from .validation.fields import FieldTypeError, normalize
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-APPLY, UPDATE = "Apply", "Update"
-_MAX_UPDATERS = 10
-_ANCIENT = "ancient-changes"
 _BEFORE = "before-first-apply"
 
 # Fields nobody owns.
@@ -43,87 +41,6 @@ _STRIPPED: FieldSet = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Manager:
-    """Who owns fields, and in which way.
-
-    Args:
-        name: the field manager.
-        operation: ``Apply`` or ``Update``.
-        api_version: the version its fields are written in; an applier has one entry whatever its version.
-        subresource: where it wrote.
-    """
-
-    name: str
-    operation: str
-    api_version: str
-    subresource: str = ""
-
-    def __str__(self) -> str:
-        text = status.quote(self.name)
-        if self.subresource:
-            text += f" with subresource {status.quote(self.subresource)}"
-        return f"{text} using {self.api_version}" if self.operation == UPDATE else text
-
-
-@dataclass(frozen=True)
-class Owned:
-    """What one manager owns.
-
-    Args:
-        fields: the fields.
-        time: when it last changed one, RFC 3339.
-        api_version: the version the fields are written in.
-    """
-
-    fields: FieldSet
-    time: str
-    api_version: str
-
-
-Owners = dict[Manager, Owned]
-
-
-def _owners(entries: Any, *, trusted: bool = True) -> Owners:
-    """Read `metadata.managedFields`; what cannot be read is as if nobody owned anything."""
-    found: Owners = {}
-    for entry in entries or ():
-        if not trusted and not (isinstance(entry, dict) and fieldset.valid(entry.get("fieldsV1", {}))):
-            return {}
-        operation, version = str(entry.get("operation", "")), str(entry.get("apiVersion", ""))
-        if operation not in {APPLY, UPDATE}:
-            return {}
-        manager = Manager(
-            str(entry.get("manager", "")),
-            operation,
-            version if operation == UPDATE else "",
-            str(entry.get("subresource", "")),
-        )
-        found[manager] = Owned(entry.get("fieldsV1", {}), str(entry.get("time", "")), version)
-    return found
-
-
-def _entries(owners: Owners) -> list[dict[str, Any]]:
-    ordered = sorted(
-        owners.items(),
-        key=lambda pair: (pair[0].operation, pair[1].time, pair[0].name, pair[1].api_version, pair[0].subresource),
-    )
-    entries = []
-    for manager, owned in ordered:
-        entry: dict[str, Any] = {
-            "manager": manager.name,
-            "operation": manager.operation,
-            "apiVersion": owned.api_version,
-        }
-        if owned.time:
-            entry["time"] = owned.time
-        entry.update(fieldsType="FieldsV1", fieldsV1=owned.fields)
-        if manager.subresource:
-            entry["subresource"] = manager.subresource
-        entries.append(entry)
-    return entries
-
-
 def _written(kind: Kind, fields: FieldSet, subresource: str) -> FieldSet:
     """Leave out what the endpoint does not write, and what nobody owns."""
     if subresource:
@@ -139,7 +56,7 @@ def _written(kind: Kind, fields: FieldSet, subresource: str) -> FieldSet:
 def _store(obj: dict[str, Any], owners: Owners) -> None:
     metadata = obj["metadata"]
     if owners:
-        metadata["managedFields"] = _entries(owners)
+        metadata["managedFields"] = entries(owners)
     else:
         metadata.pop("managedFields", None)
 
@@ -176,8 +93,8 @@ def track(
     if not subresource and _is_reset(sent):
         owners: Owners = {}
     else:
-        owners = {} if subresource or sent is None or sent == stored else _owners(sent, trusted=False)
-        owners = owners or _owners(stored)
+        owners = {} if subresource or sent is None or sent == stored else read(sent, trusted=False)
+        owners = owners or read(stored)
     if live is not None and not owners:
         return  # nobody has tracked this object so far, or its owners were just reset
     me = Manager(manager or "unknown", operation, kind.api_version, subresource)
@@ -201,7 +118,7 @@ def _update(
     previous = owners.get(me)
     fields = fieldset.union(mine, previous.fields) if previous is not None else mine
     owners[me] = Owned(fields, now, me.api_version)
-    _cap(owners)
+    cap(owners)
 
 
 def _unmanaged(obj: dict[str, Any]) -> dict[str, Any]:
@@ -216,25 +133,6 @@ def _keep(owners: Owners, manager: Manager, owned: Owned, fields: FieldSet) -> N
         del owners[manager]
     elif fields is not owned.fields:
         owners[manager] = replace(owned, fields=fields)
-
-
-def _cap(owners: Owners) -> None:
-    """Merge the oldest updaters once there are more than ten, as the server does to keep objects small."""
-    updaters = sorted(
-        (manager for manager in owners if manager.operation == UPDATE),
-        key=lambda manager: (owners[manager].time, manager.name, manager.subresource),
-    )
-    excess = len(updaters) - _MAX_UPDATERS
-    if excess <= 0:
-        return
-    oldest = updaters[: excess + 1]
-    merged: FieldSet = {}
-    for manager in oldest:
-        merged = fieldset.union(merged, owners[manager].fields)
-    last = owners[oldest[-1]]
-    for manager in oldest:
-        del owners[manager]
-    owners[Manager(_ANCIENT, UPDATE, last.api_version)] = replace(last, fields=merged)
 
 
 def server_side_apply(
@@ -265,7 +163,7 @@ def server_side_apply(
     """
     type_ = type_of(kind)
     config = _checked(kind, type_, applied, manager)
-    owners = _owners(live["metadata"].get("managedFields")) if live is not None else {}
+    owners = read(live["metadata"].get("managedFields")) if live is not None else {}
     if live is not None and not owners:
         before = Manager(_BEFORE, UPDATE, kind.api_version)
         _update(kind, None, live, owners, me=before, now=now)
@@ -280,7 +178,7 @@ def server_side_apply(
         if rest:
             raise _conflict_status(rest) from conflict
         result, found = _apply(kind, start, config, dict(owners), me=me, force=True, now=now)
-    _refresh_last_applied(result, config, manager)
+    _refresh_last_applied(result, applied, manager)
     _store(result, found)
     return result
 
@@ -397,5 +295,5 @@ def _refresh_last_applied(result: dict[str, Any], config: dict[str, Any], manage
     if manager != "kubectl" or not annotations.get(LAST_APPLIED):
         return
     plain = copy.deepcopy(config)
-    (plain["metadata"].get("annotations") or {}).pop(LAST_APPLIED, None)
+    ((plain.get("metadata") or {}).get("annotations") or {}).pop(LAST_APPLIED, None)
     annotations[LAST_APPLIED] = json.dumps(plain, ensure_ascii=False, separators=(",", ":")) + "\n"

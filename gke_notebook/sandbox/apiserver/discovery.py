@@ -130,7 +130,7 @@ def api_group(name: str) -> dict[str, Any] | None:
 
 
 def _storage_hash(kind: Kind) -> str:
-    """Give a value that stays the same as long as the kind is stored as it is; real servers hash group, version and kind."""
+    """Give a value that changes only when the kind is stored in another form, as real servers' hashes do."""
     text = f"{kind.group}/{kind.version}/{kind.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 

@@ -5,17 +5,23 @@ The files are read as text: importing its hundreds of models would take far long
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib.util
 import re
 from functools import cache
 from pathlib import Path
 
+# Releases up to 35 or so have one documented property per field; later ones have pydantic fields.
 _MAP = re.compile(r"attribute_map = \{(.*?)\}", re.DOTALL)
 _PAIR = re.compile(r"'(\w+)': '([^']+)'")
+_NOQA = r"(?:  # noqa: E501)?\n"
 _GETTER = re.compile(
-    r'@property\s+def (\w+)\(self\):\s+"""Gets the \w+ of this \w+\.(?:  # noqa: E501)?\n\s*\n\s*(.*?)(?:  # noqa: E501)?\n\s*\n',
-    re.DOTALL,
+    rf'@property\s+def (\w+)\(self\):\s+"""Gets the \w+ of this \w+\.{_NOQA}\s*\n\s*(.*?){_NOQA}\s*\n', re.DOTALL
 )
+_FIELD = re.compile(r"^    (\w+): .*?= Field\((.*)\)$", re.MULTILINE)
+_ALIAS = re.compile(r'serialization_alias="([^"]+)"')
+_DESCRIPTION = re.compile(r'description=("(?:[^"\\]|\\.)*")')
 # Types whose models are named after their group, as another group has one of the same name.
 _SPECIAL = {"core.Event": "core_v1_event", "core.EventSeries": "core_v1_event_series"}
 
@@ -54,4 +60,10 @@ def describe(type_name: str) -> dict[str, str]:
     for attribute, description in _GETTER.findall(text):
         if attribute in names and not description.startswith(":return"):
             found[names[attribute]] = " ".join(description.split())
+    for attribute, arguments in _FIELD.findall(text):
+        described = _DESCRIPTION.search(arguments)
+        if described is not None:
+            alias = _ALIAS.search(arguments)
+            with contextlib.suppress(SyntaxError, ValueError):
+                found[alias[1] if alias else attribute] = str(ast.literal_eval(described[1]))
     return found

@@ -65,7 +65,7 @@ def describe(content_type: str, body: bytes, patched: dict[str, Any]) -> str:
 
 
 def _parse(body: bytes, wanted: type) -> Any:
-    go_type = {list: "[]handlers.jsonPatchOp", dict: "map[string]interface {}"}[wanted]
+    go_type = "[]handlers.jsonPatchOp" if wanted is list else "map[string]interface {}"
     try:
         found = load(body, JSON)
     except BodyError as error:

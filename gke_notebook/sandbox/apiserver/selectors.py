@@ -1,6 +1,7 @@
 """Label and field selectors: text to predicate.
 
-Source of grammar and texts: k8s.io/apimachinery v0.34 (`labels`, `fields`) and the field label conversions of Kubernetes 1.34.
+Source of grammar and texts: k8s.io/apimachinery v0.34 (`labels`, `fields`) and the field label conversions of
+Kubernetes 1.34.
 """
 
 from __future__ import annotations
@@ -61,31 +62,31 @@ def _fail(text: str) -> NoReturn:
 
 
 class _Parser:
-    """Reads a label selector token by token."""
+    """Reads a label selector word by word."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = [token for token in _TOKEN.findall(text) if not token.isspace()]
+        self.tokens = [word for word in _TOKEN.findall(text) if not word.isspace()]
         self.at = 0
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
 
     def take(self) -> str:
-        token = self.peek()
+        word = self.peek()
         self.at += 1
-        return token
+        return word
 
     def read(self) -> list[Requirement]:
         found: list[Requirement] = []
-        while token := self.peek():
-            if token in _SPECIAL and token != "!":
-                _fail(f"found '{token}', expected: !, identifier, or 'end of string'")
+        while word := self.peek():
+            if word in _SPECIAL and word != "!":
+                _fail(f"found '{word}', expected: !, identifier, or 'end of string'")
             found.append(self.requirement())
-            token = self.take()
-            if not token:
+            word = self.take()
+            if not word:
                 break
-            if token != ",":
-                _fail(f"found '{token}', expected: ',' or 'end of string'")
+            if word != ",":
+                _fail(f"found '{word}', expected: ',' or 'end of string'")
             after = self.peek()
             if not after or (after in _SPECIAL and after != "!"):
                 _fail(f"found '{after}', expected: identifier after ','")
@@ -108,10 +109,7 @@ class _Parser:
         if self.peek() in {"", ","}:
             return Requirement(key, "exists")
         operator = self.operator()
-        if operator in {"in", "notin"}:
-            values = self.value_list()
-        else:
-            values = {self.exact_value()}
+        values = self.value_list() if operator in {"in", "notin"} else {self.exact_value()}
         self.check_values(key, operator, values)
         name = {"=": "in", "==": "in", "!=": "notin"}.get(operator, operator)
         return Requirement(key, name, frozenset(values))
@@ -120,46 +118,46 @@ class _Parser:
         _fail(f"unable to parse requirement: {text}")
 
     def operator(self) -> str:
-        token = self.take()
-        if token not in _OPERATORS:
-            self.broken(f"found '{token}', expected: {', '.join(_OPERATORS)}")
-        return token
+        word = self.take()
+        if word not in _OPERATORS:
+            self.broken(f"found '{word}', expected: {', '.join(_OPERATORS)}")
+        return word
 
     def exact_value(self) -> str:
         if self.peek() in {"", ","}:
             return ""
-        token = self.take()
-        if token in _SPECIAL:
-            self.broken(f"found '{token}', expected: identifier")
-        return token
+        word = self.take()
+        if word in _SPECIAL:
+            self.broken(f"found '{word}', expected: identifier")
+        return word
 
     def value_list(self) -> set[str]:
-        token = self.take()
-        if token != "(":
-            self.broken(f"found '{token}' expected: '('")
+        word = self.take()
+        if word != "(":
+            self.broken(f"found '{word}' expected: '('")
         values: set[str] = set()
         expected_value = True
         while True:
-            token = self.take()
-            if token == ")":
+            word = self.take()
+            if word == ")":
                 if expected_value:
                     values.add("")
                 return values
-            if token == ",":
+            if word == ",":
                 if expected_value:
                     values.add("")
                 expected_value = True
-            elif not token or token in _SPECIAL:
+            elif not word or word in _SPECIAL:
                 what = "',', or identifier" if expected_value and values else "',', ')' or identifier"
-                self.broken(f"found '{token}', expected: {what}" if expected_value else self.unclosed(token))
+                self.broken(f"found '{word}', expected: {what}" if expected_value else self.unclosed(word))
             elif expected_value:
-                values.add(token)
+                values.add(word)
                 expected_value = False
             else:
-                self.broken(self.unclosed(token))
+                self.broken(self.unclosed(word))
 
-    def unclosed(self, token: str) -> str:
-        return f"found '{token}', expected: ',' or ')'"
+    def unclosed(self, word: str) -> str:
+        return f"found '{word}', expected: ',' or ')'"
 
     def check_values(self, key: str, operator: str, values: set[str]) -> None:
         for index, value in enumerate(sorted(values)):

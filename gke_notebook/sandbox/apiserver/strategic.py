@@ -61,7 +61,7 @@ def _merge_map(type_: Type | None, original: Object, patch: Object) -> Object:
     if _DIRECTIVE in patch:
         directive = patch.pop(_DIRECTIVE)
         if directive == "replace":
-            return _plain(patch)
+            return dict(_plain(patch))
         if directive == "delete":
             return {}
         raise _server_error(f"unknown patch type: {directive} in map: {go_print({**patch, _DIRECTIVE: directive})}")

@@ -13,7 +13,7 @@ from .kinds import STATUS, Kind
 from .options import WriteOptions
 from .paths import Target
 from .store import Entry, Store, encode_object
-from .validation import check_unknown_fields, prepare_create, prepare_update
+from .validation import check_unknown_fields, prepare_create, prepare_update, set_defaults
 
 Object = dict[str, Any]
 
@@ -67,16 +67,18 @@ def _create(
         meta["name"] = _free_name(store, kind, target.namespace, str(meta["generateName"]))
     name = meta.get("name") or ""
     admission.check_namespace(store, kind, target.namespace, name, creating=True)
-    admission.admit_create(store, kind, obj)
     now = time.time()
     stamp = metadata.timestamp(now)
+    set_defaults(kind, obj)
+    if not owned:
+        # What admission and the strategy add (a Job's selector, a pod's tolerations) belongs to no client.
+        track(kind, None, obj, manager=options.manager, operation="Update", subresource="", now=stamp)
+    admission.admit_create(store, kind, obj)
     metadata.begin(kind.kind, meta, stamp)
     strategy.prepare_create(kind, obj)
     warnings = prepare_create(kind, obj)
     if store.get(kind, target.namespace, name) is not None:
         raise status.already_exists(kind, name)
-    if not owned:
-        track(kind, None, obj, manager=options.manager, operation="Update", subresource="", now=stamp)
     if options.dry_run:
         return encode_object(kind, obj), warnings
     return store.put(kind, obj, now).body, warnings
@@ -220,7 +222,10 @@ def apply(
         StatusError: as the server says it.
     """
     kind = target.kind
-    warnings = check_unknown_fields(kind, obj, options.validation, duplicates)
+    # The fields themselves are checked by `server_side_apply`, which must see the body as it was written.
+    warnings = [f"key {status.quote(name)} already set in map" for name in duplicates or ()]
+    if warnings and options.validation == "Strict":
+        raise status.bad_request("error strict decoding YAML: " + ", ".join(warnings))
     _check_namespace_of(target, obj)
     _check_name_of(target, obj)
     entry = store.get(kind, target.namespace, target.name)
@@ -235,6 +240,7 @@ def apply(
         kind, live, obj, manager=options.manager, force=options.force, now=metadata.timestamp(),
         subresource=target.subresource,
     )  # fmt: skip
+    check_unknown_fields(kind, new, "Ignore")
     if entry is None:
         body, more = _create(store, target, new, options, owned=True)
         return Written(body, 201, warnings + more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -13,6 +14,7 @@ class KubernetesLoader(_Base):  # type: ignore[misc]  # the C loader where it is
     """A safe loader; `duplicates` collects the keys given twice."""
 
     duplicates: list[str] | None = None
+    bool_values = {**_Base.bool_values, "y": True, "n": False}  # noqa: RUF012 - as in the base class
 
     @classmethod
     def read(cls, text: str, duplicates: list[str] | None) -> Any:
@@ -48,4 +50,5 @@ class KubernetesLoader(_Base):  # type: ignore[misc]  # the C loader where it is
 KubernetesLoader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for letter, resolvers in _Base.yaml_implicit_resolvers.items()
-}
+}  # Go's parser keeps to YAML 1.1, where these are truth values too.
+KubernetesLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]$"), list("yYnN"))

@@ -11,7 +11,7 @@ from gke_notebook.sandbox.apiserver.schema import type_of
 from gke_notebook.sandbox.apiserver.status import FieldError
 
 from . import core, jobs, pod_status, pods, services
-from .defaults import set_defaults
+from .defaults import copy_template_labels, set_defaults
 from .fields import FieldTypeError, normalize
 from .metadata import check_metadata, check_metadata_update
 from .resources import quality_of_service
@@ -79,6 +79,7 @@ def prepare_create(kind: Kind, obj: dict[str, Any]) -> list[str]:
     set_defaults(kind, obj)
     if kind.kind == "Job":
         jobs.generate_selector(obj)
+        copy_template_labels(obj)  # a server does so whenever it reads a job
     elif kind.kind == "Service":
         services.allocate(obj)
     elif kind.kind == "Namespace":

@@ -178,9 +178,7 @@ def _job(obj: Object) -> None:
     spec.setdefault("parallelism", 1)
     spec.setdefault("backoffLimit", _MAX_INT32 if "backoffLimitPerIndex" in spec else 6)
     template = spec.setdefault("template", {"metadata": {}, "spec": {}})
-    labels = template.setdefault("metadata", {}).get("labels")
-    if labels and not obj["metadata"].get("labels"):
-        obj["metadata"]["labels"] = dict(labels)
+    copy_template_labels(obj)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
     spec.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed")
@@ -190,6 +188,17 @@ def _job(obj: Object) -> None:
             if not pattern.get("status"):
                 pattern["status"] = "True"
     pod_spec(template.setdefault("spec", {}))
+
+
+def copy_template_labels(job: Object) -> None:
+    """Give a job without labels those of its template, in place.
+
+    Args:
+        job: the job.
+    """
+    labels = (job["spec"]["template"].get("metadata") or {}).get("labels")
+    if labels and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = dict(labels)
 
 
 def _service(obj: Object) -> None:
