@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import getpass
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -14,21 +15,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from aiohttp import web
 
 from gke_notebook._version import __version__
-from gke_notebook.sandbox import certificates, kubeconfig
-from gke_notebook.sandbox.apiserver.app import ServerConfig, User, create_app
-from gke_notebook.sandbox.apiserver.store import Store
-from gke_notebook.sandbox.gke.app import GkeState
-from gke_notebook.sandbox.gke.app import create_app as create_gke_app
 from gke_notebook.sandbox.home import Home, read_or_make_token, write_private
-from gke_notebook.sandbox.metrics.app import MetricsState
-from gke_notebook.sandbox.metrics.app import create_app as create_metrics_app
 from gke_notebook.sandbox.options import AgentSettings, Options, Ports, Running
-from gke_notebook.sandbox.pools import default_pools
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 _log = logging.getLogger("gke_notebook.sandbox")
 LOOPBACK = "127.0.0.1"
@@ -74,6 +70,17 @@ class Sandbox:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
+        # The agents load their modules on the other core while the servers load theirs here: half of the time to ready.
+        self.agents = await _start_agents()
+        from gke_notebook.sandbox import certificates, kubeconfig
+        from gke_notebook.sandbox.apiserver.app import ServerConfig, User, create_app
+        from gke_notebook.sandbox.apiserver.store import Store
+        from gke_notebook.sandbox.gke.app import GkeState
+        from gke_notebook.sandbox.gke.app import create_app as create_gke_app
+        from gke_notebook.sandbox.metrics.app import MetricsState
+        from gke_notebook.sandbox.metrics.app import create_app as create_metrics_app
+        from gke_notebook.sandbox.pools import default_pools
+
         pems = certificates.ensure(self.home.tls)
         token = read_or_make_token(self.home.token_file)
         kubelet_token = read_or_make_token(self.home.kubelet_token_file)
@@ -106,7 +113,7 @@ class Sandbox:
             certificate=str(pems.certificate), key=str(pems.key), directory=str(self.home.pods), options=self.options,
         )  # fmt: skip
         running = Running(
-            state="running", pid=_pid(), ready=False, kubernetes=server, gke=f"http://{LOOPBACK}:{ports.gke}",
+            state="running", pid=os.getpid(), ready=False, kubernetes=server, gke=f"http://{LOOPBACK}:{ports.gke}",
             prometheus=f"http://{LOOPBACK}:{ports.prometheus}", kubeconfig=str(self.home.kubeconfig),
             token_file=str(self.home.token_file), home=str(self.home.root), started=time.time(), version=__version__,
             options=self.options,
@@ -135,10 +142,8 @@ class Sandbox:
         delay = 0.2
         while True:
             started = time.monotonic()
-            self.agents = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gke_notebook.sandbox.agents",
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-            )  # fmt: skip
+            if self.agents is None or self.agents.returncode is not None:
+                self.agents = await _start_agents()
             assert self.agents.stdin is not None
             assert self.agents.stdout is not None
             self.agents.stdin.write(msgspec.json.encode(settings) + b"\n")
@@ -163,17 +168,20 @@ class Sandbox:
             await self.agents.wait()
 
 
+async def _start_agents() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gke_notebook.sandbox.agents",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
 async def _serve(app: web.Application, listener: socket.socket, tls: ssl.SSLContext | None = None) -> web.AppRunner:
+    from aiohttp import web
+
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.SockSite(runner, listener, ssl_context=tls, backlog=1024).start()
     return runner
-
-
-def _pid() -> int:
-    import os
-
-    return os.getpid()
 
 
 def main(argv: list[str] | None = None) -> int:
