@@ -48,7 +48,8 @@ def test_an_option_given_is_not_offered_again_unless_it_repeats(shell: Interacti
 def test_accelerators_come_from_the_catalog(shell: InteractiveShell) -> None:
     found = tab(shell, "%%gke_train a --gpu ")
     assert {f"%%gke_train a --gpu {one.name}" for one in catalog.accelerators()} <= set(found)
-    assert tab(shell, "%%gke_train a --gpu l4:") == [f"%%gke_train a --gpu l4:{number}" for number in (1, 2, 4, 8)]
+    if hasattr(shell.Completer, "custom_completer_matcher"):  # before IPython 8.6 Jedi's own words come along
+        assert tab(shell, "%%gke_train a --gpu l4:") == [f"%%gke_train a --gpu l4:{number}" for number in (1, 2, 4, 8)]
     assert "%%gke_train a --gpu=l4" in tab(shell, "%%gke_train a --gpu=l")
 
 
