@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
@@ -35,7 +34,6 @@ from gke_notebook.session.status import (
 )
 
 T = TypeVar("T")
-_NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 class Session:
@@ -120,7 +118,7 @@ class Session:
     @property
     def owner(self) -> str:
         """Who we are, as a label value: letters, digits, ``-``, ``_`` and ``.``, at most 63 of them."""
-        return label_value(self.user or getpass.getuser())
+        return request.label_value(self.user or getpass.getuser())
 
     def call(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """Do something with the client on the background loop and wait for it.
@@ -332,7 +330,7 @@ class Session:
         return [Job(self, state.name, state.namespace, state.run) for state in mine]
 
     def known_jobs(self) -> list[str]:
-        """Give the names of the namespace's jobs that are at hand; nothing is asked of the cluster, so Tab never waits."""
+        """Give the names of the jobs that are at hand; nothing is asked of the cluster, so that Tab never waits."""
         observer = self._observers.get(self.namespace)
         return [] if observer is None else sorted(observer.names())
 
@@ -374,16 +372,3 @@ class Session:
 def new_run() -> str:
     """Make the id of a run: the time it was planned, and something that no other has."""
     return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def label_value(text: str) -> str:
-    """Make a label value out of a user's name.
-
-    Args:
-        text: a name, for example an e-mail address.
-
-    Example:
-        >>> label_value("ada@example.com")
-        'ada-example.com'
-    """
-    return _NOT_IN_A_LABEL.sub("-", text)[:63].strip("-_.") or "unknown"
