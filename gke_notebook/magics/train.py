@@ -48,6 +48,8 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
             include=tuple(options.include),
             **wanted,
         )
+        if options.dry_run:
+            session.check(plan, replace=options.replace)
         show(plan_view(plan, dry_run=options.dry_run))
         if options.dry_run:
             return

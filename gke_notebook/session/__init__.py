@@ -1,7 +1,7 @@
 """The one object a user, a magic or a widget holds: `Session`, its `Job`s and `Plan`s.
 
-The module can be called: `gke_notebook.session()` gives the current session. Importing any module of this package makes
-`gke_notebook.session` this module, which would otherwise hide the public function of that name.
+The package is also what `gke_notebook.session()` calls: Python binds an imported submodule to its name in the parent, so a
+function of that name would be lost at the first import. The language's own way out is a module whose class can be called.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 class _Callable(types.ModuleType):
     def __call__(self) -> Session:
+        """Give the current session; see `current.session`."""
         from gke_notebook.session.current import session
 
         return session()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from gke_notebook import catalog, manifests, names
+from gke_notebook import catalog, manifests, names, request
 from gke_notebook.objects import Node
 from gke_notebook.session.plan import Plan, Price
 from gke_notebook.specs import TrainSpec
@@ -32,7 +32,7 @@ def make_plan(spec: TrainSpec, *, context: str, nodes: Sequence[Node] | None) ->
     fitting = None if nodes is None else fitting_nodes(spec, nodes)
     price = estimate_price(spec, fitting)
     spec = replace(spec, price_usd_hour=None if price is None else price.usd_hour)
-    notes = list(_notes(spec, fitting))
+    notes = [*_notes(spec, fitting), *request.notes(spec)]
     if price is None:
         notes.append("price unknown: the price list holds no such machine type")
     return Plan(
