@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
@@ -19,6 +20,7 @@ LOG = logging.getLogger(__name__)
 
 RESYNC = 30.0  # seconds between looks at what the server serves; kube-controller-manager does the same
 SETTLE = 1.0  # seconds for the watch of an owner to catch up before the server is asked whether it exists
+LISTED = 15.0  # seconds after which a kind that could not be listed is no longer waited for
 IGNORED = frozenset({"events"})  # the real collector leaves events out too: they own nothing and expire
 
 
@@ -55,7 +57,9 @@ class GarbageCollector:
             } - self._watched
             self._watched |= wanted
             # All are listed before anything is judged, else every owner of a kind not yet listed has to be asked for.
-            await self._context.synced(sorted(wanted, key=lambda resource: resource.plural))
+            # One that cannot be listed must not hold up the rest.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._context.synced(wanted), LISTED)
             for resource in wanted:
                 self._context.informers.store(resource).listen(self._listener(resource))
             await asyncio.sleep(RESYNC)
