@@ -90,21 +90,21 @@ def count(number: int, word: str) -> str:
 
 
 def size(octets: int) -> str:
-    """Put a number of bytes into words.
+    """Put a number of bytes into words, in the decimal units of storage.
 
     Args:
         octets: how many bytes.
 
     Example:
         >>> size(412), size(15360)
-        ('412 B', '15.0 KiB')
+        ('412 B', '15.4 kB')
     """
-    if octets < 1024:
+    if octets < 1000:
         return f"{octets} B"
-    value, unit = octets / 1024, "KiB"
-    for larger in ("MiB", "GiB"):
-        if value >= 1024:
-            value, unit = value / 1024, larger
+    value, unit = octets / 1000, "kB"
+    for larger in ("MB", "GB"):
+        if value >= 999.95:
+            value, unit = value / 1000, larger
     return f"{value:.1f} {unit}"
 
 

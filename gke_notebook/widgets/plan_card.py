@@ -97,14 +97,17 @@ def ships(program: Program) -> list[str]:
         program: the program.
 
     Example:
-        >>> ships(Program(cell="x = 1"))
-        ['the cell (5 B)']
+        >>> ships(Program(cell="# %%gke_train\\nx = 1"))
+        ['the cell (1 line, 19 B)']
     """
-    lines = [f"the cell ({size(len(program.cell.encode()))})"]
+    # The first line stands for the magic line.
+    written = max(1, program.cell.rstrip("\n").count("\n"))
+    lines = [f"the cell ({count(written, 'line')}, {size(len(program.cell.encode()))})"]
     for kind, plural in _KINDS.items():
-        found = [name for name in program.names if name.kind == kind]
+        found = [name for name in program.names if name.kind == kind and name.name != "__future__"]
         if found:
-            shown = ", ".join(f"{name.name} ({size(name.size)})" for name in found[:_NAMES])
+            sized = kind != "import"
+            shown = ", ".join(f"{name.name} ({size(name.size)})" if sized else name.name for name in found[:_NAMES])
             more = f" and {len(found) - _NAMES} more" if len(found) > _NAMES else ""
             lines.append(f"{count(len(found), kind) if len(found) == 1 else f'{len(found)} {plural}'}: {shown}{more}")
     if program.files:

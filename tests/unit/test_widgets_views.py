@@ -109,7 +109,7 @@ def test_text_and_html_of_a_job_say_the_same(phase: str, nodes: int) -> None:
     lanes = fold([line(rank, text) for text in ("loss 2.3", "loss 1.1") for rank in range(nodes)], range(nodes))
     view = job_view(state, lanes, Returned("{'a': 1}", (("model.npz", 2048),), "digits"), notes=("a note",))
     html = text_of(view.html)
-    for said in ("loss 2.3", "digits.result", "{'a': 1}", "model.npz (2.0 KiB)", "a note", "queued 2 s", state.phase):
+    for said in ("loss 2.3", "digits.result", "{'a': 1}", "model.npz (2.0 kB)", "a note", "queued 2 s", state.phase):
         assert said in view.text or (said == state.phase and not state.ended)
         assert said in html
     if state.failure is None:
@@ -191,13 +191,13 @@ def test_the_values_of_the_environment_are_not_shown() -> None:
 
 def test_what_ships_has_sizes() -> None:
     program = Program(
-        cell="x = f()",
+        cell="# %%gke_train\nx = f()",
         names=(ShippedName("f", "function", "def f(): ..."), ShippedName("np", "import", "import numpy as np")),
         files=(ShippedFile("data.npz", b"0" * 2048),),
         requirements=("jax",),
     )
     assert ships(program) == [
-        "the cell (7 B)", "1 function: f (12 B)", "1 import: np (18 B)", "1 file: data.npz (2.0 KiB)",
+        "the cell (1 line, 21 B)", "1 function: f (12 B)", "1 import: np", "1 file: data.npz (2.0 kB)",
         "requirements installed where missing: jax",
     ]  # fmt: skip
 
