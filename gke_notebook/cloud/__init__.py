@@ -1,1 +1,7 @@
-"""The Google Cloud APIs: finding a GKE cluster and the credentials for it."""
+"""Google Cloud APIs: from PROJECT/LOCATION/CLUSTER to a connection; nothing of Google is imported before it is used."""
+
+from __future__ import annotations
+
+from gke_notebook.cloud.clusters import resolve
+
+__all__ = ["resolve"]

@@ -1,6 +1,6 @@
 """The GKE API over REST, reading only: clusters, node pools, operations, server configuration.
 
-Paths are those of google.cloud.container_v1's REST transport (2.67.0) and of gcloud 528: `locations/` and the older `zones/`.
+Paths are those of google.cloud.container_v1 over REST (2.67.0) and of gcloud 528: `locations/` and the older `zones/`.
 """
 
 from __future__ import annotations

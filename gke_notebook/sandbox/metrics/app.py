@@ -1,4 +1,4 @@
-"""The Prometheus HTTP API over what the node agent's kubelet endpoint measures; small, and it says what it cannot do."""
+"""The Prometheus HTTP API over what the node agent measures; small, and it says what it cannot do."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def targets(store: Store) -> list[str]:
     """
     found = []
     for entry in store.collection_named("nodes").all():
-        status = entry.object.get("status") or {}
+        status = entry.object().get("status") or {}
         port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
         addresses = [one["address"] for one in status.get("addresses") or () if one.get("type") == "InternalIP"]
         if port and addresses:
