@@ -17,8 +17,7 @@ from gke_notebook.cluster.connection import Connection
 from gke_notebook.cluster.reflector import Reflector
 from gke_notebook.cluster.resources import CONFIG_MAPS, PODS
 from gke_notebook.errors import ApiError
-from gke_notebook.sandbox.apiserver import reads
-from gke_notebook.sandbox.apiserver import store as store_module
+from gke_notebook.sandbox.apiserver import collection, reads
 from gke_notebook.sandbox.apiserver.store import Store
 from tests.support.apiserver import TOKEN, running_server
 
@@ -108,7 +107,7 @@ async def test_a_page_too_old_says_how_to_go_on(client: Client, monkeypatch: pyt
     for name in "abc":
         await client.create(CONFIG_MAPS, config_map(name))
     _, meta = await names(client, limit="1")
-    monkeypatch.setattr(store_module, "_HISTORY_EVENTS", 2)
+    monkeypatch.setattr(collection, "_HISTORY_EVENTS", 2)
     for number in range(4):
         await client.patch(CONFIG_MAPS, "a", {"data": {"n": str(number)}})
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -235,7 +234,7 @@ async def test_a_version_too_old_is_an_error_event(
     client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ):
     made = await client.create(CONFIG_MAPS, config_map("a"))
-    monkeypatch.setattr(store_module, "_HISTORY_EVENTS", 2)
+    monkeypatch.setattr(collection, "_HISTORY_EVENTS", 2)
     for number in range(6):
         await client.patch(CONFIG_MAPS, "a", {"data": {"n": str(number)}})
     async with watching(connection, resourceVersion=made["metadata"]["resourceVersion"]) as stream:
@@ -255,7 +254,7 @@ async def test_a_reader_that_falls_behind_is_told(monkeypatch: pytest.MonkeyPatc
     assert kind is not None
     store = Store.open(None)
     watch = Watch(store, Target(kind), ListOptions(watch=True), form=Form())
-    monkeypatch.setattr(store_module, "_HISTORY_EVENTS", 4)
+    monkeypatch.setattr(collection, "_HISTORY_EVENTS", 4)
     for number in range(20):
         store.put(kind, {"metadata": {"name": f"c{number}", "namespace": "default"}})
     chunks = [chunk async for chunk in watch.chunks(asyncio.Event())]

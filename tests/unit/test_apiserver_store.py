@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gke_notebook.sandbox.apiserver import store as store_module
+from gke_notebook.sandbox.apiserver import collection
 from gke_notebook.sandbox.apiserver.kinds import find
 from gke_notebook.sandbox.apiserver.store import Expired, Store, event_line, head
 
@@ -77,7 +77,7 @@ def test_events_follow_from_any_kept_revision():
 
 
 def test_events_beyond_the_bound_are_dropped_and_old_revisions_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store_module, "_HISTORY_EVENTS", 8)
+    monkeypatch.setattr(collection, "_HISTORY_EVENTS", 8)
     store = Store.open(None)
     pods = store.of(PODS)
     slow = pods.position(0)
@@ -96,7 +96,7 @@ def test_events_beyond_the_bound_are_dropped_and_old_revisions_refused(monkeypat
 
 
 def test_events_beyond_the_bytes_are_dropped(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store_module, "_HISTORY_BYTES", 10_000)
+    monkeypatch.setattr(collection, "_HISTORY_BYTES", 10_000)
     store = Store.open(None)
     for number in range(50):
         store.put(PODS, pod("a", image="x" * 1000, number=number))

@@ -144,6 +144,16 @@ class Resources:
         return _written(request, target.kind, writes.update(self._store, target, obj, how, duplicates), form)
 
     async def _patch(self, request: web.Request, target: Target) -> web.Response:
+        try:
+            return await self._try_patch(request, target)
+        except StatusError as error:
+            if error.code < 500:
+                raise
+            # The real server answers 500 where its patch code trips over a malformed patch. The text is the same here,
+            # but a client's mistake is called one, so that no client tries again.
+            raise StatusError(400, "BadRequest", error.message, error.details) from error
+
+    async def _try_patch(self, request: web.Request, target: Target) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
         how = self._write_options(request, "PatchOptions")
         body = await request.read()

@@ -253,6 +253,8 @@ def _check_namespace_of(target: Target, obj: Object, *, creating: bool = False) 
     meta = obj.get("metadata")
     if meta is None:
         meta = obj["metadata"] = {}
+    if not isinstance(meta, dict):
+        raise status.bad_request("metadata must be an object")
     if not target.kind.namespaced:
         meta.pop("namespace", None)
         return
