@@ -66,6 +66,16 @@ def find_failure(job: Job, nodes: Sequence[NodeState], condition: Condition) -> 
     return _failure(first, others, job)
 
 
+def was_stopped(node: NodeState) -> bool:
+    """Say whether a pod only ended because it was told to.
+
+    Args:
+        node: the node whose pod has ended.
+    """
+    outcome = decode_outcome(node.termination) if node.termination else None
+    return outcome is not None and outcome.stage == STOPPED
+
+
 def _candidate(node: NodeState) -> _Candidate:
     outcome = decode_outcome(node.termination) if node.termination else None
     failed_at = outcome.failed_at if outcome is not None else None

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from gke_notebook import names
-from gke_notebook.insight.failures import failure_line, find_failure, retry_line
+from gke_notebook.insight.failures import failure_line, find_failure, retry_line, was_stopped
 from gke_notebook.insight.reasons import container_status, newest, why_waiting
-from gke_notebook.insight.state import JobState, NodePhase, NodeState, Phase, Span
+from gke_notebook.insight.state import Failure, JobState, NodePhase, NodeState, Phase, Span
 from gke_notebook.insight.text import count, duration, named, one_line
 from gke_notebook.objects import Condition, Event, Job, Node, Pod
 
@@ -52,6 +52,7 @@ def observe(
     finished = _finished(job, conditions, phase)
     failing = failed is not None and phase != "deleted" and names.CANCELLED not in meta.annotations
     failure = find_failure(job, states, failed) if failed is not None and failing else None
+    states = tuple(_stopped(node, phase, failure) for node in states)
     state = JobState(
         name=meta.name,
         namespace=meta.namespace,
@@ -144,6 +145,15 @@ def _node(
         finished=finished,
         termination=ended.message if ended is not None else "",
     )
+
+
+def _stopped(node: NodeState, phase: Phase, failure: Failure | None) -> NodeState:
+    """Tell a node that was ended with its job from one that waits or has failed itself."""
+    if phase in {"failed", "cancelled"} and node.phase in {"waiting", "scheduled", "starting", "running"}:
+        return replace(node, phase="stopped", reason="", message="")
+    if node.phase == "failed" and was_stopped(node) and (failure is None or failure.pod != node.pod):
+        return replace(node, phase="stopped", reason="", message="")
+    return node
 
 
 def _about(event: Event, pod: Pod) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 Phase = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled", "deleted"]
-NodePhase = Literal["waiting", "scheduled", "starting", "running", "succeeded", "failed"]
+NodePhase = Literal["waiting", "scheduled", "starting", "running", "succeeded", "failed", "stopped"]
 ENDED: tuple[Phase, ...] = ("succeeded", "failed", "cancelled", "deleted")
 
 
@@ -31,7 +31,7 @@ class NodeState:
     Args:
         index: the completion index, from 0.
         ranks: the global ranks that run in it.
-        phase: where it stands.
+        phase: where it stands; ``stopped`` when it did not fail itself but was told to end, with its job.
         pod: the pod's name, empty when there is none yet.
         node: the Kubernetes node it is bound to.
         attempt: 0 for the first pod of this index, 1 for the second, and so on.

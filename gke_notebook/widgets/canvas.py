@@ -29,13 +29,14 @@ class NotebookCanvas:
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def paint(self, view: View, state: JobState, tail: Sequence[LogLine]) -> None:  # noqa: ARG002 - the whole is shown
+    def paint(self, view: View, state: JobState, tail: Sequence[LogLine], *, final: bool) -> None:  # noqa: ARG002
         """Show a view in place of the last one.
 
         Args:
             view: what to show.
             state: the job.
             tail: its last log lines.
+            final: whether nothing more will come.
         """
         if self._handle is None:
             self._handle = show_bundle(view.bundle())
@@ -55,21 +56,22 @@ class TerminalCanvas:
         self._sentence = ""
         self._seen: tuple[LogLine, ...] = ()
 
-    def paint(self, view: View, state: JobState, tail: Sequence[LogLine]) -> None:
+    def paint(self, view: View, state: JobState, tail: Sequence[LogLine], *, final: bool) -> None:
         """Write what is new.
 
         Args:
             view: the whole card.
             state: the job.
             tail: its last log lines.
+            final: whether nothing more will come.
         """
         for line in new_lines(self._seen, tail):
             who = named("rank", [line.rank]) if line.rank is not None else named("node", [line.index])
             self._write(clean(f"{who} | {line.text}"))
         self._seen = tuple(tail)
-        if state.ended:
+        if final:
             self._write(view.text)
-        elif state.sentence != self._sentence:
+        elif not state.ended and state.sentence != self._sentence:
             self._write(clean(f"{state.name}: {state.sentence}"))
             self._sentence = state.sentence
 

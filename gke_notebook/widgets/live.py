@@ -62,8 +62,8 @@ class Watched(Protocol):
 class Canvas(Protocol):
     """Where a card is painted."""
 
-    def paint(self, view: View, state: JobState, tail: Sequence[LogLine]) -> None:
-        """Show a view in place of the last one."""
+    def paint(self, view: View, state: JobState, tail: Sequence[LogLine], *, final: bool) -> None:
+        """Show a view in place of the last one; `final` when it is the last."""
 
 
 class JobCard:
@@ -117,8 +117,8 @@ class JobCard:
             returned = self._returned(state) if final else None
             hints = (self.hint,) if self.hint and not state.ended else ()
             view = job_view(state, fold(tail, ranks), returned, notes=(*self.notes, *hints))
-            if view != self._painted:
-                self._canvas.paint(view, state, tail)
+            if final or view != self._painted:
+                self._canvas.paint(view, state, tail, final=final)
                 self._painted = view
             return state
 

@@ -17,6 +17,7 @@ _CLASS = {
     "running": "gke-busy",
     "succeeded": "gke-ok",
     "failed": "gke-bad",
+    "stopped": "gke-muted",
 }
 
 

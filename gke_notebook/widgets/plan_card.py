@@ -83,7 +83,7 @@ def _price_rows(plan: Plan) -> list[tuple[str, str]]:
     limit = plan.spec.max_duration
     stops = "no limit (--max-duration sets one)" if limit is None else f"stopped after {duration(limit)}"
     if plan.price is None:
-        return [("at most", stops)]
+        return [("limit", stops)]
     simulated = " · simulated, nothing is billed" if plan.price.simulated else ""
     said = f"{plan.price.usd_hour:.2f} USD per hour ({plan.price.basis}){simulated}"
     most = plan.max_cost()

@@ -210,6 +210,9 @@ class FakeSession:
         price = Price(1.0, "1 x g2-standard-8, on demand", simulated=True)
         return Plan(spec, manifests, context="sandbox", placement="1 node, 1 rank", price=price, notes=("a note",))
 
+    def check(self, plan: Plan, *, replace: bool = False) -> None:
+        self.asked.append(("check", {"replace": replace}))
+
     def apply(self, plan: Plan, *, replace: bool = False) -> FakeJob:
         self.asked.append(("apply", {"replace": replace}))
         job = self._make(plan.spec.name)

@@ -139,6 +139,19 @@ def test_a_pod_that_was_told_to_stop_is_no_cause() -> None:
     assert (failure.rank, failure.others) == (1, 0)
 
 
+def test_nodes_that_ended_with_their_job_are_stopped_not_failed_nor_waiting() -> None:
+    stopped = outcome(0, 143, 58, stage="stopped", signal=15)
+    pods = [
+        a_pod(0, node="a", ended=(143, 10, 61), termination=stopped),
+        a_pod(1, node="b", ended=(1, 10, 60), termination=outcome(1, error="E: x")),
+    ]
+    state = see(a_job(("Failed", "FailedIndexes", 70), nodes=3), pods)
+    assert [node.phase for node in state.nodes] == ["stopped", "failed", "stopped"]
+    alone = see(a_job(("Failed", "FailedIndexes", 70), nodes=1), pods[:1])
+    assert alone.nodes[0].phase == "failed"  # told to end, and nothing else has failed: that is the cause
+    assert alone.failure is not None
+
+
 def test_a_killed_rank_is_named_with_its_signal() -> None:
     pods = [a_pod(0, node="a", ended=(137, 10, 50), termination=outcome(0, 137, signal=9))]
     failure = see(a_job(("Failed", "FailedIndexes", 70), nodes=1), pods).failure

@@ -76,7 +76,7 @@ def test_a_dry_run_creates_nothing(
     shell: InteractiveShell, session: FakeSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell.run_cell("%%gke_train a --dry-run\n1").raise_error()
-    assert [what for what, _ in session.asked] == ["plan"]
+    assert [what for what, _ in session.asked] == ["plan", "check"]
     assert "nothing was created" in capsys.readouterr().out
     assert "a" not in shell.user_ns
 

@@ -24,7 +24,7 @@ class Paper:
     def __init__(self) -> None:
         self.views: list[View] = []
 
-    def paint(self, view: View, state: JobState, tail: Any) -> None:
+    def paint(self, view: View, state: JobState, tail: Any, *, final: bool) -> None:
         self.views.append(view)
 
 
@@ -129,6 +129,7 @@ def test_a_terminal_gets_what_is_new_and_the_card_at_the_end() -> None:
         card.paint()
         card.paint()
         job._at = min(job._at + 1, 2)
+    card.paint(final=True)
     assert written[:4] == ["digits: waits", "rank 0 | a", "digits: runs", "rank 0 | b"]
     assert written[4].startswith("JOB digits")
     assert len(written) == 5
