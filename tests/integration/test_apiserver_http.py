@@ -308,3 +308,37 @@ async def test_services_get_no_stray_status(client: Client):
     created = await client.create(SERVICES, service)
     assert created["spec"]["clusterIP"] == "None"
     assert created["status"] == {"loadBalancer": {}}
+
+
+async def test_an_update_keeps_what_admission_has_added(client: Client):
+    created = await client.create(PODS, pod(serviceAccountName="default"))
+    body = pod(serviceAccountName="default")
+    body["metadata"]["labels"] = {"app": "other"}
+    replaced = await client.replace(PODS, body)
+    assert replaced["spec"] == created["spec"]
+    assert replaced["metadata"]["labels"] == {"app": "other"}
+    body["spec"]["priority"] = 7
+    with pytest.raises(ApiError) as caught:
+        await client.replace(PODS, body)
+    assert (caught.value.status, caught.value.reason) == (422, "Invalid")
+
+
+async def test_priorities_come_from_their_class(client: Client, connection: Connection):
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    high = {"kind": "PriorityClass", "metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"}
+    assert (await send(connection, "POST", path, high))[0] == 201
+    spec = (await client.create(PODS, pod("a", priorityClassName="high")))["spec"]
+    assert (spec["priority"], spec["preemptionPolicy"]) == (1000, "Never")
+    assert (await client.create(PODS, pod("b")))["spec"]["priority"] == 0
+    standard = {**high, "metadata": {"name": "standard"}, "value": 5, "globalDefault": True}
+    assert (await send(connection, "POST", path, standard))[0] == 201
+    spec = (await client.create(PODS, pod("c")))["spec"]
+    assert (spec["priority"], spec["priorityClassName"]) == (5, "standard")
+    for wrong, why in (
+        ({"priorityClassName": "nope"}, "no PriorityClass with name nope"),
+        ({"priority": 9}, "integer"),
+    ):
+        with pytest.raises(ApiError) as caught:
+            await client.create(PODS, pod("d", **wrong))
+        assert caught.value.status == 403
+        assert why in caught.value.message

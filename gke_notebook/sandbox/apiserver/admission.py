@@ -93,6 +93,22 @@ def admit_create(store: Store, kind: Kind, obj: Object) -> None:
         _admit_tolerations(obj["spec"])
 
 
+def admit_update(kind: Kind, new: Object, old: Object) -> None:
+    """Change an updated object as the default admission plugins do.
+
+    Args:
+        kind: its kind.
+        new: the object after the change, changed in place.
+        old: the object as stored.
+    """
+    spec, before = new.get("spec"), old.get("spec")
+    if kind.kind == "Pod" and isinstance(spec, dict) and isinstance(before, dict):
+        for key in ("priority", "preemptionPolicy"):
+            if spec.get(key) is None and before.get(key) is not None:
+                spec[key] = before[key]
+        _admit_tolerations(spec)
+
+
 def _admit_namespace(obj: Object) -> None:
     name = obj["metadata"].get("name", "")
     labels = obj["metadata"].get("labels")

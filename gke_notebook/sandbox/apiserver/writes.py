@@ -151,6 +151,8 @@ def replace(
         raise status.conflict(kind, target.name)
     meta["resourceVersion"] = before["resourceVersion"]
     metadata.carry_over(meta, before)
+    if not target.subresource:
+        admission.admit_update(kind, new, old)
     strategy.prepare_update(kind, new, old, target.subresource)
     warnings = prepare_update(kind, new, old, target.subresource)
     metadata.bump_generation(new, old)
