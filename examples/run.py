@@ -19,6 +19,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+from traitlets.config import Config
 
 
 class Narrator(NotebookClient):
@@ -71,6 +72,7 @@ def main() -> int:
         notebook,
         timeout=arguments.timeout,
         kernel_name="python3",
+        config=Config({"KernelManager": {"transport": "ipc"}}),  # no ports, and no warning about them
         resources={"metadata": {"path": str(arguments.notebook.parent)}},
     )
     failed = False
