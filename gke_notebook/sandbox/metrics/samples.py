@@ -30,7 +30,7 @@ def parse_text(text: str) -> list[Sample]:
         Labels, the name among them as ``__name__``, and value of every sample.
     """
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a label value may hold any other separator
         match = None if line.startswith("#") else _LINE.fullmatch(line)
         if match is None:
             continue
