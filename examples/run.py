@@ -13,13 +13,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
-from traitlets.config import Config
 
 
 class Narrator(NotebookClient):
@@ -47,15 +46,19 @@ class Narrator(NotebookClient):
                 shown.add(line)
                 print(f"  {time.monotonic() - self._begun:5.1f} s  {line.rstrip()}", flush=True)
 
-    def narrate(self) -> None:
-        """Execute, announcing each code cell by its first line."""
+    def narrate(self, log: IO[bytes]) -> None:
+        """Execute, announcing each code cell by its first line.
+
+        Args:
+            log: where the kernel's own messages go.
+        """
 
         def announce(cell: Any, cell_index: int) -> None:
             if cell.cell_type == "code" and cell.source.strip():
                 print(f"\n[{cell_index}] {cell.source.strip().splitlines()[0]}", flush=True)
 
         self.on_cell_start = announce
-        self.execute()
+        self.execute(stderr=log)
 
 
 def main() -> int:
@@ -72,12 +75,12 @@ def main() -> int:
         notebook,
         timeout=arguments.timeout,
         kernel_name="python3",
-        config=Config({"KernelManager": {"transport": "ipc"}}),  # no ports, and no warning about them
         resources={"metadata": {"path": str(arguments.notebook.parent)}},
     )
     failed = False
     try:
-        client.narrate()
+        with (arguments.output / "kernel.log").open("wb") as log:
+            client.narrate(log)
     except CellExecutionError as error:
         print(f"\n{error}", file=sys.stderr)
         failed = True
