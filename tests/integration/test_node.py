@@ -133,7 +133,8 @@ async def test_on_failure_restarts_and_keeps_the_previous_log(here: Bench) -> No
     body = pod(
         "again", code, restartPolicy="OnFailure", volumes=[{"name": "s", "emptyDir": {}}],
         container={
-            "env": [{"name": "MARK", "value": "/scratch/mark"}], "volumeMounts": [{"name": "s", "mountPath": "/scratch"}],
+            "env": [{"name": "MARK", "value": "/scratch/mark"}],
+            "volumeMounts": [{"name": "s", "mountPath": "/scratch"}],
         },
     )  # fmt: skip
     await here.create(body)

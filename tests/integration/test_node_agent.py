@@ -19,7 +19,7 @@ from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import NODES, PODS
 from gke_notebook.sandbox.node import machines
 from tests.support.apiserver import KUBELET_TOKEN, TOKEN, running_server, test_certificates
-from tests.support.node import POOL, SIMULATED, Bench, bench, node_config, pod, running_agent
+from tests.support.node import POOL, SIMULATED, Bench, bench, client_certificate, node_config, pod, running_agent
 
 
 @pytest_asyncio.fixture
@@ -106,6 +106,22 @@ async def test_the_kubelets_server_wants_its_token(here: Bench) -> None:
             assert response.status == 404
         async with session.get(base + "/containerLogs/default/busy/main?previous=true", headers=headers) as response:
             assert response.status == 400
+
+
+async def test_the_kubelets_server_takes_a_client_certificate(tmp_path: Path) -> None:
+    authority, certificate, key = client_certificate(tmp_path)
+    async with bench(tmp_path / "pods", client_authority=authority) as here:
+        node = await here.client.get(NODES, machines.node_names(POOL)[0])
+        url = f"https://127.0.0.1:{node['status']['daemonEndpoints']['kubeletEndpoint']['Port']}/healthz"
+        statuses = []
+        for present in (False, True):
+            tls = ssl.create_default_context(cafile=str(test_certificates().authority))
+            if present:
+                tls.load_cert_chain(certificate, key)
+            connector = aiohttp.TCPConnector(ssl=tls)
+            async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as response:
+                statuses.append(response.status)
+        assert statuses == [401, 200]
 
 
 async def test_a_thousand_pretended_pods(here: Bench) -> None:

@@ -190,6 +190,38 @@ async def test_torch_in_two_jobs(here: Bench, setup: str) -> None:
         assert "sum 3" in await here.logs(name)
 
 
+ELASTIC = """
+import socket, sys
+from torch.distributed.elastic.rendezvous import RendezvousParameters
+from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
+endpoint = sys.argv[1] if len(sys.argv) > 1 else socket.gethostname()[:-1] + "0.JOB.default.svc.cluster.local:29500"
+handler = get_rendezvous_handler(RendezvousParameters("c10d", endpoint, "JOB", 2, 2))
+store, rank, size = handler.next_rendezvous()
+store.set(f"seen-{rank}", "JOB")
+store.wait([f"seen-{1 - rank}"])
+print("size", size, store.get(f"seen-{1 - rank}").decode())
+store.set(f"left-{rank}", "JOB")
+store.wait(["left-0", "left-1"])
+import time; time.sleep(1)  # either may keep the store
+"""
+
+
+@pytest.mark.parametrize("computed", [False, True])
+async def test_the_rendezvous_of_torchrun_in_two_jobs(here: Bench, computed: bool) -> None:
+    """What torchrun does before it starts the ranks; in torch 1.13 torchrun itself does not run on Python 3.11."""
+    if not _imports(SYSTEM_PYTHON, "torch"):
+        pytest.skip("torch is not installed for the system's Python")
+    for job in ("ra", "rb"):
+        made = members(job, ELASTIC.replace("JOB", job), image="pytorch/pytorch")
+        if not computed:
+            for body in made:
+                body["spec"]["containers"][0]["command"].append(f"{job}-0.{job}:29500")
+        await here.create(*made)
+    for name in ("ra-0", "ra-1", "rb-0", "rb-1"):
+        assert (await here.ended(name))["status"]["phase"] == "Succeeded", await here.logs(name)
+        assert f"size 2 {name[:2]}\n" in await here.logs(name)
+
+
 SHIM = Path(__file__).parents[2] / "gke_notebook" / "sandbox" / "node" / "shim"
 
 

@@ -118,6 +118,47 @@ class Bench:
             await asyncio.sleep(0.02)
 
 
+def client_certificate(directory: Path) -> tuple[Path, Path, Path]:
+    """An authority and a client certificate with its key, as a kube-apiserver presents one to kubelets."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    now = datetime.datetime.now(datetime.timezone.utc)
+    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubelet client authority")])
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("authority", "client")}
+    paths = {name: directory / f"{name}.pem" for name in ("authority", "client", "key")}
+    for name, key in keys.items():
+        subject = authority if name == "authority" else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        identifier = x509.SubjectKeyIdentifier.from_public_key(keys["authority"].public_key())
+        built = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(authority)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=5))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=name == "authority", path_length=None), critical=True)
+        )
+        if name == "client":
+            built = built.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            built = built.add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+            )
+        else:
+            built = built.add_extension(identifier, critical=False)
+        signed = built.sign(keys["authority"], hashes.SHA256())
+        paths[name].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    paths["key"].write_bytes(keys["client"].private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return paths["authority"], paths["client"], paths["key"]
+
+
 @contextlib.asynccontextmanager
 async def running_agent(connection: Connection, config: node.NodeConfig) -> AsyncIterator[None]:
     """Run the agent in this process until the end of the block."""

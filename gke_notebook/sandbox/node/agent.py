@@ -148,7 +148,7 @@ async def run(connection: Connection, config: NodeConfig) -> None:
     reaper = Reaper(marker)
     reaper.start()
     try:
-        async with Client(connection) as client:
+        async with Client(connection, field_manager="kubelet") as client:
             await _run(client, config, reaper, ports, marker)
     finally:
         await asyncio.get_running_loop().run_in_executor(None, reaper.stop)
