@@ -48,6 +48,11 @@ def observe(
     failed = conditions.get("Failed") or conditions.get("FailureTarget")
     started = min((time for pod in own if (time := _container_times(pod)[0])), default=None)
     scheduled = min((time for pod in own if (time := _scheduled(pod))), default=None)
+    if previous is not None and previous.run == meta.labels.get(names.RUN, ""):
+        # A job that ends early takes its pods with it: what was seen of them is kept.
+        started = _earlier(started, previous.started)
+        scheduled = _earlier(scheduled, previous.scheduled)
+        states = tuple(_remembered(node, previous) for node in states)
     phase = _phase(job, conditions, own, started, scheduled)
     finished = _finished(job, conditions, phase)
     failing = failed is not None and phase != "deleted" and names.CANCELLED not in meta.annotations
@@ -64,6 +69,7 @@ def observe(
         procs_per_node=procs,
         framework=meta.annotations.get(names.FRAMEWORK, "none"),
         created=meta.creation_timestamp,
+        scheduled=scheduled,
         started=started,
         finished=finished,
         failure=failure,
@@ -147,6 +153,17 @@ def _node(
     )
 
 
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((time for time in (one, other) if time is not None), default=None)
+
+
+def _remembered(node: NodeState, previous: JobState) -> NodeState:
+    if node.pod or node.index >= len(previous.nodes):
+        return node
+    before = previous.nodes[node.index]
+    return replace(node, pod=before.pod, node=before.node, attempt=before.attempt, started=before.started)
+
+
 def _stopped(node: NodeState, phase: Phase, failure: Failure | None) -> NodeState:
     """Tell a node that was ended with its job from one that waits or has failed itself."""
     if phase in {"failed", "cancelled"} and node.phase in {"waiting", "scheduled", "starting", "running"}:
@@ -220,8 +237,11 @@ def _spans(
     finished: datetime | None,
     now: datetime,
 ) -> tuple[Span, ...]:
-    spans = []
     until = finished or now
+    if finished is not None and created is not None and scheduled is None and started is None:
+        # Whether it ever ran is not known any more: its pods are gone.
+        return (Span("total", max(0.0, (finished - created).total_seconds())),)
+    spans = []
     marks = [("queued", created), ("starting", scheduled), ("running", started)]
     known = [(name, time) for name, time in marks if time is not None and time <= until]
     for (name, time), (_, end) in zip(known, [*known[1:], ("", until)], strict=True):

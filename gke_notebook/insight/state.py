@@ -16,7 +16,7 @@ class Span:
     """How long the job was in one phase.
 
     Args:
-        phase: its name, as shown: ``queued``, ``starting``, ``running``.
+        phase: its name, as shown: ``queued``, ``starting``, ``running``, or ``total`` when no more is known.
         seconds: how long, up to now for the phase that lasts.
     """
 
@@ -96,6 +96,7 @@ class JobState:
         procs_per_node: processes on each node.
         framework: whose rendezvous is wired.
         created: when the Job was created.
+        scheduled: when its first pod was given a node.
         started: when the first container started.
         finished: when the job ended.
         failure: why it failed, None otherwise.
@@ -114,6 +115,7 @@ class JobState:
     procs_per_node: int = 1
     framework: str = "none"
     created: datetime | None = None
+    scheduled: datetime | None = None
     started: datetime | None = None
     finished: datetime | None = None
     failure: Failure | None = None

@@ -63,7 +63,7 @@ def _source(shell: Any, options: argparse.Namespace, cell: str | None) -> tuple[
     if cell is not None:
         if options.file is not None:
             fail("%%gke_train: --file is for the line form; a cell is its own program")
-        return cell, shell.user_ns
+        return cell, notebook_variables(shell)
     if options.file is None:
         fail("%gke_train: without a cell it needs --file PATH; to run a cell, write %%gke_train above it")
     path = Path(options.file).expanduser()
@@ -75,6 +75,16 @@ def _source(shell: Any, options: argparse.Namespace, cell: str | None) -> tuple[
         fail(f"%gke_train: no file {options.file!r}{hint}")
     except (OSError, UnicodeDecodeError) as error:
         fail(f"%gke_train: {options.file!r} cannot be read as text: {error}")
+
+
+def notebook_variables(shell: Any) -> dict[str, Any]:
+    """Give the variables of the notebook, without what IPython itself has put among them (``In``, its own ``open``).
+
+    Args:
+        shell: the interactive shell.
+    """
+    hidden = shell.user_ns_hidden
+    return {name: value for name, value in shell.user_ns.items() if name not in hidden or hidden[name] is not value}
 
 
 def environment(pairs: list[tuple[str, str]]) -> dict[str, str]:

@@ -238,6 +238,20 @@ def test_cancelled_by_its_user() -> None:
     )
 
 
+def test_a_job_whose_pods_went_with_it_keeps_its_spans_and_nodes() -> None:
+    before = see(a_job(), [a_pod(0, node="n1", running=12), a_pod(1, node="n2", running=15)], second=20)
+    job = a_job(("Failed", "DeadlineExceeded", 40), annotations={names.CANCELLED: at(38)})
+    after = see(job, previous=before)
+    assert after.spans == (Span("queued", 2), Span("starting", 10), Span("running", 28))
+    assert [(node.phase, node.pod, node.node) for node in after.nodes] == [
+        ("stopped", "digits-0-a", "n1"),
+        ("stopped", "digits-1-a", "n2"),
+    ]
+    # Without that memory no more is claimed than is known.
+    assert see(job).spans == (Span("total", 40),)
+    assert see(job, previous=replace(before, run="r0")).spans == (Span("total", 40),)
+
+
 def test_a_job_that_ended_before_its_cancel_keeps_its_end() -> None:
     assert see(a_job(("Complete", "", 20), annotations={names.CANCELLED: at(30)})).phase == "succeeded"
 

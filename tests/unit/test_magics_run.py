@@ -51,6 +51,8 @@ def test_train_shows_plan_and_card_binds_the_job_and_returns_the_result(
     shell: InteractiveShell, session: FakeSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session._make = running
+    shell.user_ns_hidden["open"] = shell.user_ns["open"] = object()  # as a kernel does
+    shell.user_ns["seed"] = 7
     shell.run_cell("%%gke_train my-digits --nodes 2 --framework jax --env A=1 --env B=2\nprint(1)").raise_error()
     out = capsys.readouterr().out
     assert "PLAN my-digits" in out
@@ -59,11 +61,21 @@ def test_train_shows_plan_and_card_binds_the_job_and_returns_the_result(
     assert "my_digits.result: {'accuracy': 0.97}" in out
     assert shell.user_ns["my_digits"] is session.made["my-digits"]
     asked = dict(session.asked)["plan"]
-    assert asked.pop("variables") is shell.user_ns
+    variables = asked.pop("variables")
+    assert variables["seed"] == 7
+    assert "get_ipython" not in variables
+    assert "open" not in variables  # IPython's own, under which the built-in must be found
     assert asked == {
         "name": "my-digits", "cell": "print(1)\n", "nodes": 2, "framework": "jax",
         "env": {"A": "1", "B": "2"}, "include": (),
     }  # fmt: skip
+
+
+def test_a_name_of_ipython_that_the_user_has_taken_travels(shell: InteractiveShell, session: FakeSession) -> None:
+    shell.user_ns_hidden["open"] = shell.user_ns["open"] = object()
+    shell.run_cell("open = 3").raise_error()
+    shell.run_cell("%%gke_train a\n1").raise_error()
+    assert session.asked[0][1]["variables"]["open"] == 3
 
 
 def test_options_that_were_not_written_are_left_to_the_session(shell: InteractiveShell, session: FakeSession) -> None:
