@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -73,6 +74,11 @@ async def running_server(
             token=static_token(TOKEN),
         )
     finally:
+        assert runner.server is not None
+        transports = [each.transport for each in runner.server.connections if each.transport is not None]
         await runner.cleanup()
+        for transport in transports:
+            transport.abort()  # a TLS peer that never says goodbye must not outlive the event loop
+        await asyncio.sleep(0)
         if store is None:
             kept.close()
