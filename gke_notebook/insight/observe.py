@@ -48,7 +48,8 @@ def observe(
     failed = conditions.get("Failed") or conditions.get("FailureTarget")
     started = min((time for pod in own if (time := _container_times(pod)[0])), default=None)
     scheduled = min((time for pod in own if (time := _scheduled(pod))), default=None)
-    if previous is not None and previous.run == meta.labels.get(names.RUN, ""):
+    remembered = previous is not None and previous.run == meta.labels.get(names.RUN, "")
+    if previous is not None and remembered:
         # A job that ends early takes its pods with it: what was seen of them is kept.
         started = _earlier(started, previous.started)
         scheduled = _earlier(scheduled, previous.scheduled)
@@ -64,7 +65,7 @@ def observe(
         run=meta.labels.get(names.RUN, ""),
         owner=meta.labels.get(names.OWNER, ""),
         phase=phase,
-        spans=_spans(meta.creation_timestamp, scheduled, started, finished, now),
+        spans=_spans(meta.creation_timestamp, scheduled, started, finished, now, watched=remembered or bool(own)),
         nodes=states,
         procs_per_node=procs,
         framework=meta.annotations.get(names.FRAMEWORK, "none"),
@@ -236,9 +237,11 @@ def _spans(
     started: datetime | None,
     finished: datetime | None,
     now: datetime,
+    *,
+    watched: bool = True,
 ) -> tuple[Span, ...]:
     until = finished or now
-    if finished is not None and created is not None and scheduled is None and started is None:
+    if finished is not None and created is not None and not watched:
         # Whether it ever ran is not known any more: its pods are gone.
         return (Span("total", max(0.0, (finished - created).total_seconds())),)
     spans = []

@@ -91,7 +91,7 @@ def cost(state: JobState) -> float | None:
     Args:
         state: the job.
     """
-    held = sum(span.seconds for span in state.spans if span.phase != "queued")
+    held = sum(span.seconds for span in state.spans if span.phase in {"starting", "running"})
     return None if state.price_usd_hour is None or not held else state.price_usd_hour * held / 3600
 
 

@@ -250,6 +250,7 @@ def test_a_job_whose_pods_went_with_it_keeps_its_spans_and_nodes() -> None:
     # Without that memory no more is claimed than is known.
     assert see(job).spans == (Span("total", 40),)
     assert see(job, previous=replace(before, run="r0")).spans == (Span("total", 40),)
+    assert see(job, previous=see(a_job(), second=20)).spans == (Span("queued", 40),)
 
 
 def test_a_job_that_ended_before_its_cancel_keeps_its_end() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gke_notebook.insight import Failure, JobState, Lane, NodeState, fold
+from gke_notebook.insight import Failure, JobState, Lane, NodeState, Span, fold
 from gke_notebook.session.plan import Plan, Price
 from gke_notebook.specs import Program, ShippedFile, ShippedName, TrainSpec
 from gke_notebook.widgets.job_card import Returned, cost, job_view
@@ -164,6 +164,7 @@ def test_cost_counts_from_when_nodes_were_held() -> None:
     state = job_state("digits", "running")  # queued 2 s, starting 3 s, running 4 s, 4 USD/hour
     assert cost(state) == pytest.approx(7 * 4 / 3600)
     assert cost(job_state("digits", "queued")) is None
+    assert cost(replace(state, spans=(Span("total", 9),))) is None
     assert "simulated, nothing is billed" in job_view(state).text
     assert "simulated" not in job_view(replace(state, simulated=False)).text
 
