@@ -194,7 +194,8 @@ ELASTIC = """
 import socket, sys
 from torch.distributed.elastic.rendezvous import RendezvousParameters
 from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
-endpoint = sys.argv[1] if len(sys.argv) > 1 else socket.gethostname()[:-1] + "0.JOB.default.svc.cluster.local:29500"
+whole = [socket.gethostname()[:-1] + "0", "JOB", "default", "svc", "cluster", "local:29500"]
+endpoint = sys.argv[1] if len(sys.argv) > 1 else ".".join(whole)
 handler = get_rendezvous_handler(RendezvousParameters("c10d", endpoint, "JOB", 2, 2))
 store, rank, size = handler.next_rendezvous()
 store.set(f"seen-{rank}", "JOB")

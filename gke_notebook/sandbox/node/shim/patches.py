@@ -103,7 +103,13 @@ def patch_socket(module):
 
     @functools.wraps(real_getaddrinfo)
     def getaddrinfo(host, port, *arguments, **more):
-        return real_getaddrinfo(*translate(host, port), *arguments, **more)
+        there, number = translate(host, port)
+        found = real_getaddrinfo(there, number, *arguments, **more)
+        if there is host or not any(entry[3] for entry in found):
+            return found
+        # AI_CANONNAME: on a cluster /etc/hosts gives a pod its whole name, by which torchrun knows itself.
+        canonical = _canonical(host)
+        return [(*entry[:3], canonical if entry[3] else "", entry[4]) for entry in found]
 
     module.getaddrinfo = getaddrinfo
     for name in ("gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getfqdn"):
@@ -151,6 +157,16 @@ def _wrap_host(module, name):
         return real(translate(host, None)[0], *arguments)
 
     setattr(module, name, changed)
+
+
+def _canonical(host):
+    try:
+        scope, _, names = _world()
+        name = host.decode("ascii") if isinstance(host, (bytes, bytearray)) else host
+        target = names.find(name.lower(), scope, whole=True).host
+        return f"{target.name}.{target.namespace}.svc.cluster.local" if "." in target.name else target.name
+    except Exception:  # a program must never fail because of the shim
+        return host
 
 
 def _own_name(host):
