@@ -15,7 +15,11 @@ import time
 
 from benchmarks._sandbox import CLI
 
-BARE = "import sys; from aiohttp import web; web.run_app(web.Application(), host='127.0.0.1', port=int(sys.argv[1]), print=None)"
+BARE = """
+import sys
+from aiohttp import web
+web.run_app(web.Application(), host="127.0.0.1", port=int(sys.argv[1]), print=None)
+"""
 
 
 def bare_server() -> float:

@@ -2,8 +2,8 @@
 
     python examples/run.py examples/quickstart.ipynb --output build/demo
 
-Writes the executed notebook and an HTML page. Uses the state directory that GKE_NOTEBOOK_HOME names and ends its sandbox
-afterwards, unless --keep is given.
+Writes the executed notebook and an HTML page. Uses the state directory that GKE_NOTEBOOK_HOME names and ends its
+sandbox afterwards, unless --keep is given.
 """
 
 from __future__ import annotations

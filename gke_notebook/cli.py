@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     up = verbs.add_parser("up", help="start the sandbox, or find the one that runs")
     up.add_argument(
         "--runtime", action="append", default=[], metavar="PATTERN=INTERPRETER",
-        help="run containers whose image matches PATTERN with this Python, for example 'pytorch/*=/usr/bin/python3'; repeatable",
+        help="run containers whose image matches PATTERN with this Python; repeatable",
     )  # fmt: skip
     up.add_argument(
         "--simulated-nodes", type=int, default=0, metavar="N",

@@ -201,8 +201,9 @@ def main(argv: list[str] | None = None) -> int:
     if lock is None:
         print("a sandbox already runs from this home", file=sys.stderr)
         return 1
-    with lock:
-        asyncio.run(Sandbox(home, msgspec.json.decode(arguments.options, type=Options)).run())
+    # A descriptor that nothing closes: who sees the lock free may rely on this process being gone.
+    os.dup(lock.fileno())
+    asyncio.run(Sandbox(home, msgspec.json.decode(arguments.options, type=Options)).run())
     return 0
 
 

@@ -27,7 +27,7 @@ def parse_runtime(text: str) -> tuple[str, str]:
     """Read ``PATTERN=INTERPRETER``.
 
     Args:
-        text: for example ``pytorch/*=/usr/bin/python3``; the pattern is matched against the image name as a shell would.
+        text: for example ``pytorch/*=/usr/bin/python3``; the pattern is a shell's.
 
     Raises:
         InvalidInput: the form is wrong, or the interpreter cannot be executed.

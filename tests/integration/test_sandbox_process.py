@@ -33,7 +33,9 @@ def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
-def request(path: Path, url: str, *, token: str | None = None, method: str = "GET", body: object = None) -> tuple[int, object]:
+def request(
+    path: Path, url: str, *, token: str | None = None, method: str = "GET", body: object = None
+) -> tuple[int, object]:
     """Ask the API server of a kubeconfig file, with its token by default."""
     config = yaml.safe_load(path.read_text())
     cluster = config["clusters"][0]["cluster"]
@@ -41,14 +43,14 @@ def request(path: Path, url: str, *, token: str | None = None, method: str = "GE
 
     context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
     token = config["users"][0]["user"]["token"] if token is None else token
-    asked = urllib.request.Request(  # noqa: S310
+    asked = urllib.request.Request(
         cluster["server"] + url,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(asked, context=context, timeout=20) as answer:  # noqa: S310
+        with urllib.request.urlopen(asked, context=context, timeout=20) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -120,7 +122,9 @@ def test_killed_sandbox_leaves_no_pod_and_keeps_its_objects(home: SandboxHome, v
         "metadata": {"name": "sleeper"},
         "spec": {
             "restartPolicy": "Never",
-            "containers": [{"name": "main", "image": "busybox", "command": ["sh", "-c", "sleep 987654 & sleep 987653"]}],
+            "containers": [
+                {"name": "main", "image": "busybox", "command": ["sh", "-c", "sleep 987654 & sleep 987653"]}
+            ],
         },
     }
     assert request(kubeconfig, f"{url}/pods", method="POST", body=pod)[0] == 201
@@ -131,7 +135,9 @@ def test_killed_sandbox_leaves_no_pod_and_keeps_its_objects(home: SandboxHome, v
         os.kill(status["pid"], signal.SIGKILL)
     else:
         (agents,) = [
-            pid for pid in home.processes() if b"gke_notebook.sandbox.agents" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            pid
+            for pid in home.processes()
+            if b"gke_notebook.sandbox.agents" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
         os.kill(agents, signal.SIGKILL)
     eventually(lambda: sleepers() == 0)

@@ -42,11 +42,8 @@ def run(home: SandboxHome, notebook: str, output: Path) -> tuple[str, nbformat.N
 
 def outputs(notebook: nbformat.NotebookNode) -> str:
     """Every text output of a notebook."""
-    texts = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            texts.append(output.get("text", "") or output.get("data", {}).get("text/plain", ""))
-    return "\n".join(texts)
+    found = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "\n".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in found)
 
 
 def test_quickstart(home: SandboxHome, tmp_path: Path) -> None:

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # Without the background flags a browser in a closed network spends its time on connections that are refused.
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-READY = "Python 3 (ipykernel) | Idle"  # the status bar's text; the notebook's own indicator is idle before it is connected
+READY = (
+    "Python 3 (ipykernel) | Idle"  # the status bar's text; the notebook's own indicator is idle before it is connected
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def jupyter_lab(directory: Path, state: Path, environment: Mapping[str, str], *,
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     own = {
-        "JUPYTER_CONFIG_DIR": state / "config", "JUPYTER_DATA_DIR": state / "data", "JUPYTER_RUNTIME_DIR": state / "run",
+        "JUPYTER_CONFIG_DIR": state / "config", "JUPYTER_DATA_DIR": state / "data",
+        "JUPYTER_RUNTIME_DIR": state / "run",
         "IPYTHONDIR": state / "ipython", "JUPYTERLAB_SETTINGS_DIR": state / "settings",
         "JUPYTERLAB_WORKSPACES_DIR": state / "workspaces",
     }  # fmt: skip
@@ -85,7 +89,7 @@ def jupyter_lab(directory: Path, state: Path, environment: Mapping[str, str], *,
         while True:
             assert server.poll() is None, (state / "lab.log").read_text()
             try:
-                urllib.request.urlopen(f"{url}/api/status?token={token}", timeout=5).close()  # noqa: S310
+                urllib.request.urlopen(f"{url}/api/status?token={token}", timeout=5).close()
                 break
             except OSError:
                 assert time.monotonic() < deadline, (state / "lab.log").read_text()
@@ -126,5 +130,3 @@ def menu(page: Page, menu_label: str, item: str) -> None:
     """Choose an item of the menu bar."""
     page.click(f'.lm-MenuBar-itemLabel:text-is("{menu_label}")')
     page.click(f'.lm-Menu-itemLabel:text-is("{item}")')
-
-
