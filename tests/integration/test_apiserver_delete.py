@@ -134,6 +134,24 @@ async def test_a_deleted_job_answers_a_status(client: Client):
     assert done["details"] == {"name": "j", "group": "batch", "kind": "jobs", "uid": created["metadata"]["uid"]}
 
 
+async def test_a_job_deleted_without_a_policy_leaves_its_pods(client: Client):
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": template}}
+    await client.create(JOBS, job)
+    response = await client.open("DELETE", "/apis/batch/v1/namespaces/default/jobs/j")
+    assert response.headers["Warning"].startswith('299 - "child pods are preserved by default when jobs are deleted; ')
+    held = msgspec.json.decode(await response.read())
+    assert held["metadata"]["finalizers"] == ["orphan"]
+    assert (await client.delete(JOBS, "j"))["status"] == "Success"
+
+
+async def test_events_own_nothing(client: Client):
+    involved = {"kind": "Pod", "namespace": "default", "name": "x"}
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "involvedObject": involved, "reason": "R"}
+    await client.create(EVENTS, event)
+    assert (await client.delete(EVENTS, "e", propagation="Foreground"))["status"] == "Success"
+
+
 async def test_preconditions(client: Client):
     created = await client.create(CONFIG_MAPS, config_map())
     uid, path = created["metadata"]["uid"], "/api/v1/namespaces/default/configmaps/x"

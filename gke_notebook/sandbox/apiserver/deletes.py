@@ -74,7 +74,7 @@ def _delete(store: Store, kind: Kind, entry: Entry, obj: Object, options: Delete
         else:
             grace, graceful = pod_grace(obj, options.grace), True
             metadata.mark_deleting(obj, grace, now)
-    finalizers = _finalizers(meta.get("finalizers") or [], options)
+    finalizers = _finalizers(kind, meta.get("finalizers") or [], options)
     if finalizers:
         changed = graceful or finalizers != (meta.get("finalizers") or [])
         meta["finalizers"] = finalizers
@@ -93,6 +93,18 @@ def _put(store: Store, kind: Kind, obj: Object, options: DeleteOptions) -> bytes
     if options.dry_run:
         return encode_object(kind, obj)
     return store.put(kind, obj).body
+
+
+def warnings(kind: Kind, options: DeleteOptions) -> list[str]:
+    """Give what a client that deletes should know.
+
+    Args:
+        kind: what is deleted.
+        options: what the client said.
+    """
+    if kind.kind in strategy.ORPHANS_BY_DEFAULT and not options.propagation and options.orphan is None:
+        return [strategy.ORPHANS_WARNING]
+    return []
 
 
 def pod_grace(pod: Object, asked: int | None) -> int:
@@ -125,14 +137,17 @@ def _shorten(meta: Object, held: int, asked: int, now: float) -> int:
     return period
 
 
-def _finalizers(found: list[str], options: DeleteOptions) -> list[str]:
+def _finalizers(kind: Kind, found: list[str], options: DeleteOptions) -> list[str]:
     """Give the finalizers once the propagation policy is among them; without a policy they stay as they are."""
-    if options.orphan is not None:
+    if kind.kind in strategy.NEVER_OWNERS:
+        wanted = ""
+    elif options.orphan is not None:
         wanted = ORPHAN if options.orphan else ""
     elif options.propagation:
         wanted = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(options.propagation, "")
     else:
-        wanted = next((each for each in found if each in {ORPHAN, FOREGROUND}), "")
+        default = ORPHAN if kind.kind in strategy.ORPHANS_BY_DEFAULT else ""
+        wanted = next((each for each in found if each in {ORPHAN, FOREGROUND}), default)
     if wanted and wanted in found:
         return [each for each in found if each == wanted or each not in {ORPHAN, FOREGROUND}]
     return [each for each in found if each not in {ORPHAN, FOREGROUND}] + ([wanted] if wanted else [])
@@ -144,7 +159,7 @@ def _terminate_namespace(store: Store, kind: Kind, obj: Object, options: DeleteO
     if not meta.get("deletionTimestamp"):
         meta["deletionTimestamp"] = metadata.timestamp()
         obj.setdefault(STATUS, {})["phase"] = "Terminating"
-        finalizers = _finalizers(meta.get("finalizers") or [], options)
+        finalizers = _finalizers(kind, meta.get("finalizers") or [], options)
         if finalizers:
             meta["finalizers"] = finalizers
         else:

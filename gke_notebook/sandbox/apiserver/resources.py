@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -181,13 +182,14 @@ class Resources:
         entry = self._store.get(target.kind, target.namespace, target.name)
         done = deletes.delete(self._store, target, how)
         code = 202 if not done.gone and how.orphan is False else 200
+        warnings = deletes.warnings(target.kind, how)
         if done.body is not None:
-            return _object(request, target.kind, done.body, form, code)
+            return _object(request, target.kind, done.body, form, code=code, warnings=warnings)
         kind = target.kind
         details = {"name": target.name, "group": kind.group, "kind": kind.plural}
         if entry is not None:
             details["uid"] = entry.object()["metadata"]["uid"]
-        return respond.success({key: value for key, value in details.items() if value}, code)
+        return respond.success({key: value for key, value in details.items() if value}, code, warnings)
 
     async def _delete_collection(self, request: web.Request, target: Target) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
@@ -195,7 +197,7 @@ class Resources:
         page = reads.page(self._store, target, options.list_options(request.query))
         deletes.delete_collection(self._store, target, page.entries, how)
         body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
-        return respond.answer(body, media_type=form.media_type)
+        return respond.answer(body, media_type=form.media_type, warnings=deletes.warnings(target.kind, how))
 
     @staticmethod
     def _write_options(request: web.Request, kind: str) -> options.WriteOptions:
@@ -219,17 +221,16 @@ def _offered(target: Target, verb: str) -> bool:
     return verb in target.kind.verbs
 
 
-def _object(request: web.Request, kind: Kind, body: bytes, form: Form, code: int = 200) -> web.Response:
+def _object(
+    request: web.Request, kind: Kind, body: bytes, form: Form, *, code: int = 200, warnings: Sequence[str] = ()
+) -> web.Response:
     if form.shape:
         body = reads.render_object(kind, body, form, request.query.get("includeObject", ""))
-    return respond.answer(body, code, media_type=form.media_type)
+    return respond.answer(body, code, media_type=form.media_type, warnings=warnings)
 
 
 def _written(request: web.Request, kind: Kind, done: writes.Written, form: Form) -> web.Response:
-    body = done.body
-    if form.shape:
-        body = reads.render_object(kind, body, form, request.query.get("includeObject", ""))
-    return respond.answer(body, done.code, media_type=form.media_type, warnings=done.warnings)
+    return _object(request, kind, done.body, form, code=done.code, warnings=done.warnings)
 
 
 async def _body(request: web.Request, kind: Kind) -> tuple[Object, list[str]]:

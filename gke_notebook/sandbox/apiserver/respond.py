@@ -54,19 +54,20 @@ def failure(error: StatusError) -> web.Response:
     return response
 
 
-def success(details: dict[str, Any] | None = None, code: int = 200) -> web.Response:
+def success(details: dict[str, Any] | None = None, code: int = 200, warnings: Iterable[str] = ()) -> web.Response:
     """Answer with a Status of success.
 
     Args:
         details: what it is about.
         code: the HTTP status code.
+        warnings: texts for `Warning` headers.
     """
     shown: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     if details:
         shown["details"] = details
     elif code != 200:
         shown["code"] = code
-    return document(shown, code)
+    return answer(msgspec.json.encode(shown), code, warnings=warnings)
 
 
 def text(content: str, code: int = 200) -> web.Response:

@@ -18,6 +18,14 @@ NEEDS_VERSION = frozenset({"Lease"})
 # Kinds whose DELETE answers the object even when it is gone at once; the others answer a Status.
 RETURN_DELETED = frozenset({"Pod", "Namespace", "Service", "ServiceAccount"})
 
+# Kinds whose dependents stay when a client that deletes says nothing of them, and kinds that never have any.
+ORPHANS_BY_DEFAULT = frozenset({"Job"})
+NEVER_OWNERS = frozenset({"Event"})
+ORPHANS_WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
+
 EVENT_SECONDS = 3600.0
 """How long an event is kept after it was last written."""
 
