@@ -262,8 +262,7 @@ def difference(one: FieldSet, other: FieldSet) -> FieldSet:
         if against is None:
             found[key] = node
             continue
-        inner = difference(node, against)
-        inner.pop(".", None)
+        inner = {name: part for name, part in difference(node, against).items() if name != "."}
         if has(node) and not has(against):
             found[key] = {".": {}, **inner} if inner else {}
         elif inner:

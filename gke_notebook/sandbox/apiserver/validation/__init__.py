@@ -118,9 +118,6 @@ def prepare_update(kind: Kind, new: dict[str, Any], old: dict[str, Any], subreso
         set_defaults(kind, new)
         if kind.kind == "Service":
             services.allocate(new, old)
-        elif kind.kind == "Job" and not new["spec"].get("manualSelector"):
-            # A client that sends its manifest again leaves out what the server has generated.
-            _keep_generated(new, old)
         errors += _check_update(kind, new, old)
     if errors:
         raise status.invalid(kind, new["metadata"].get("name", ""), errors)
@@ -154,18 +151,6 @@ def _check_status(kind: Kind, new: dict[str, Any], old: dict[str, Any]) -> list[
     if kind.kind == "Pod":
         return pod_status.check_pod_status(new, old)
     return []
-
-
-def _keep_generated(new: dict[str, Any], old: dict[str, Any]) -> None:
-    spec, before = new["spec"], old["spec"]
-    if "selector" in before:
-        spec.setdefault("selector", before["selector"])
-    generated = (jobs.JOB_NAME, jobs.CONTROLLER_UID, jobs.LEGACY_JOB_NAME, jobs.LEGACY_CONTROLLER_UID)
-    were = (before["template"].get("metadata") or {}).get("labels") or {}
-    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
-    for key in generated:
-        if key in were:
-            labels.setdefault(key, were[key])
 
 
 def _warnings(kind: Kind, obj: dict[str, Any]) -> list[str]:

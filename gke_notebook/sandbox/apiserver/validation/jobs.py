@@ -131,7 +131,6 @@ def check_job_spec(spec: Object, field: str) -> list[FieldError]:
     selector = spec.get("selector")
     if selector is None:
         errors.append(required(f"{field}.selector"))
-        return errors
     errors += check_selector(selector, f"{field}.selector")
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
     if not matches(selector, labels):
