@@ -93,20 +93,12 @@ class ResourceRequirements(msgspec.Struct, frozen=True, gc=False, rename="camel"
     limits: dict[str, str | int] = {}
 
 
-class EnvVar(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """An environment variable with a literal value."""
-
-    name: str = ""
-    value: str = ""
-
-
 class Container(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """The part of a container in use."""
 
     name: str = ""
     image: str = ""
     resources: ResourceRequirements = ResourceRequirements()
-    env: tuple[EnvVar, ...] = ()
 
 
 class PodSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
