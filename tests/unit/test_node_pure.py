@@ -138,7 +138,8 @@ GOOD, BAD = status.terminated(0), status.terminated(1)
         ([record(init=True, state=BAD, final=True), record()], "Failed"),
         ([record(init=True, state=BAD), record()], "Pending"),
         ([record(init=True, state=GOOD, final=True), record(state=RUNNING)], "Running"),
-        ([record(init=True, sidecar=True, state=RUNNING), record(state=GOOD, final=True)], "Succeeded"),
+        ([record(init=True, sidecar=True, state=RUNNING), record(state=GOOD, final=True)], "Running"),
+        ([record(init=True, sidecar=True, state=BAD, final=True), record(state=GOOD, final=True)], "Succeeded"),
     ],
 )
 def test_phases(records: list[ContainerRecord], phase: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import logging
 import secrets
@@ -138,6 +139,7 @@ async def run(connection: Connection, config: NodeConfig) -> None:
     """
     config.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory = config.directory.absolute()
+    config = dataclasses.replace(config, directory=directory)  # pods have other working directories
     # One agent at a time uses a directory, so what an earlier one has left behind (its reaper killed too) is known by
     # the directory. The rest of the marker is new at each start: the reaper of a killed agent may still be at work.
     family = hashlib.sha256(str(directory).encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import secrets
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gke_notebook.errors import ApiError, ClusterUnreachable
 from gke_notebook.sandbox.node import environment, events, images, log_reader, names, process, status, volumes
 from gke_notebook.sandbox.node.context import SHIM, Context, PodDirectory, base_environment, search_path
 from gke_notebook.sandbox.node.environment import ConfigError, Sources
@@ -21,6 +23,7 @@ from gke_notebook.sandbox.node.paths import PathMap
 from gke_notebook.sandbox.node.status import Backoff, ContainerRecord
 
 Object = dict[str, Any]
+_log = logging.getLogger(__name__)
 
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 TERMINATION_LIMIT = 4096  # bytes of a termination message (Kubernetes API reference, Container)
@@ -152,6 +155,8 @@ class Container:
                 reason = "CreateContainerError" if "container spec" in text else "CreateContainerConfigError"
                 self._event("Warning", "Failed", f"Error: {text}")
                 self._wait(reason, text)
+            except (ApiError, ClusterUnreachable) as error:
+                _log.warning("container %s of pod %s waits: %s", self.record.name, self._pod["metadata"]["name"], error)
             await asyncio.sleep(delay)
             delay = min(_CONFIG_RETRY_MOST, delay * 2)
 

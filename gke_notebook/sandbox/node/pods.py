@@ -104,7 +104,7 @@ class PodWorker:
             now=events.now(),
             sandbox_ready=self._sandbox_ready,
             terminal=self._terminal,
-            failed=self._failed,
+            failed=self._failed if self._terminal else None,
         )
 
     async def _run(self) -> None:
@@ -115,7 +115,7 @@ class PodWorker:
             await self._stop.wait()
             if not self._killed.is_set():
                 await self._delete()
-        except Exception:  # a defect here must not take the other pods along; it is logged, and the pod stays
+        except Exception:  # a defect must not leave a task that nobody looks at
             _log.exception("pod %s", self.pod["metadata"]["name"])
 
     async def _live(self) -> None:
@@ -124,7 +124,12 @@ class PodWorker:
             self._context.events.pod(self.pod, "Warning", reason, text.removeprefix("Pod was rejected: "))
             self.records.clear()
         else:
-            await self._supervise()
+            try:
+                await self._supervise()
+            except Exception as error:  # a full disk, or a defect: the pod fails, and the others go on
+                _log.exception("pod %s", self.pod["metadata"]["name"])
+                self._failed = ("NodeAgentError", f"the node agent failed: {type(error).__name__}: {error}")
+                await self._stop_containers()
         self._terminal = True
         if not self._killed.is_set():
             self._writer.changed()

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class Process:
         try:
             descriptor = os.pidfd_open(self.group)
         except (AttributeError, OSError):  # macOS, or an old kernel: a thread waits
-            self._loop.run_in_executor(None, self._wait_in_thread)
+            threading.Thread(target=self._wait_in_thread, daemon=True).start()
             return
         self._loop.add_reader(descriptor, self._pidfd_ready, descriptor)
 
@@ -121,7 +122,10 @@ class Process:
             await self._loop.run_in_executor(None, kill_marked, CONTAINER_MARKER, self._marker)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), _DRAIN_SECONDS)
-        for pipe in list(self._open):
+        for pipe in list(self._open):  # held by a process that could not be ended: take what is there
+            with contextlib.suppress(OSError):
+                while data := os.read(pipe, _READ):
+                    self.log.write(self._open[pipe], data)
             self._close(pipe)
         self.log.close()
         return code

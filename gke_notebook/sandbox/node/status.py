@@ -105,7 +105,7 @@ def phase(records: Sequence[ContainerRecord], *, terminal: bool = False) -> str:
         if not record.init:
             continue
         if record.sidecar:
-            if not record.running and not record.restarts and not record.final:
+            if not (record.running or record.restarts or record.last_state or record.final):
                 return "Failed" if terminal else "Pending"
         elif record.exit_code != 0:
             if terminal or (record.final and record.exit_code is not None):
@@ -113,7 +113,8 @@ def phase(records: Sequence[ContainerRecord], *, terminal: bool = False) -> str:
             return "Pending"
     codes = [record.exit_code for record in main]
     ended = [record for record in main if record.exit_code is not None and (record.final or terminal)]
-    if len(ended) == len(main):
+    # No final phase while a container still runs: a sidecar ends after the others.
+    if len(ended) == len(main) and not any(record.running for record in records):
         return "Succeeded" if all(code == 0 for code in codes) else "Failed"
     if any(record.running or record.restarts or record.exit_code is not None or record.last_state for record in main):
         return "Running"
