@@ -3,74 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import NODES, PODS
 from gke_notebook.errors import ApiError
-from tests.support.apiserver import KUBELET_TOKEN, running_server, test_certificates
+from gke_notebook.sandbox.apiserver import logs
+from tests.support.apiserver import running_server
+from tests.support.kubelet import Kubelet, running_kubelet
 
 LOG = "/api/v1/namespaces/default/pods/x/log"
 
 
-class Kubelet:
-    """Answers log requests as told."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, dict[str, str]]] = []
-        self.lines: list[bytes] = [b"one\n", b"two\n"]
-        self.refusal: tuple[int, str] | None = None
-        self.more = asyncio.Event()
-        self.port = 0
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer {KUBELET_TOKEN}":
-            return web.Response(status=401)
-        self.seen.append((request.path, dict(request.query)))
-        if self.refusal is not None:
-            return web.Response(status=self.refusal[0], text=self.refusal[1])
-        response = web.StreamResponse()
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        for line in self.lines:
-            await response.write(line)
-        if "follow" in request.query:
-            await self.more.wait()
-            await response.write(b"three\n")
-        await response.write_eof()
-        return response
-
-
 @pytest.fixture
 async def kubelet() -> AsyncIterator[Kubelet]:
-    found = Kubelet()
-    app = web.Application()
-    app.router.add_get("/containerLogs/{tail:.*}", found.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    pems = test_certificates()
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(pems.certificate, pems.key)
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-    await site.start()
-    found.port = runner.addresses[0][1]
-    yield found
-    await runner.cleanup()
+    async with running_kubelet() as found:
+        yield found
 
 
 @pytest.fixture
 async def client(kubelet: Kubelet) -> AsyncIterator[Client]:
     async with running_server() as connection, Client(connection) as found:
-        status = {
-            "addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": "127.0.0.1"}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}},
-        }
-        await found.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": status})
+        await found.create(
+            NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": kubelet.node_status}
+        )
         yield found
 
 
@@ -159,10 +118,13 @@ async def test_parameters_that_make_no_sense(client: Client, params: dict[str, s
     assert (await refused(client, **params)).status in {400, 422}
 
 
-async def test_a_client_that_leaves_does_not_hold_the_kubelet(client: Client, kubelet: Kubelet):
+async def test_a_client_that_leaves_does_not_hold_the_kubelet(
+    client: Client, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logs, "_GONE_SECONDS", 0.02)
     await make_pod(client)
     response = await client.open("GET", LOG, params={"follow": "true"}, timeout=None)
     await response.content.readline()
     response.close()
-    kubelet.more.set()
+    await asyncio.wait_for(kubelet.left.wait(), 20)
     assert await client.request("GET", LOG) == b"one\ntwo\n"

@@ -126,7 +126,7 @@ async def test_a_page_too_old_says_how_to_go_on(client: Client, monkeypatch: pyt
 async def test_a_token_that_is_none_is_refused(client: Client, token: str):
     error = await refused(client, limit="1", **{"continue": token})
     assert (error.status, error.reason) == (400, "BadRequest")
-    assert error.message.startswith("continue key is not valid")
+    assert error.message.startswith("invalid continue token: continue key is not valid")
 
 
 async def test_versions_of_a_list(client: Client):
@@ -146,7 +146,10 @@ async def test_versions_of_a_list(client: Client):
     assert found["message"].startswith("Timeout: Too large resource version: 999999, current: ")
     for wrong in ({"resourceVersionMatch": "Exact"}, {"resourceVersion": "0", "resourceVersionMatch": "Exact"}):
         assert (await refused(client, **wrong)).status == 422
-    assert (await refused(client, resourceVersion="abc")).status == 400
+    assert (await refused(client, resourceVersion="abc")).message == (
+        'invalid resource version: resourceVersion: Invalid value: "abc": '
+        'strconv.ParseUint: parsing "abc": invalid syntax'
+    )
     assert (await refused(client, limit="x")).status == 400
 
 

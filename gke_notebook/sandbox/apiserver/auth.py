@@ -43,11 +43,6 @@ class User:
         """The groups, with the one of everybody who is known."""
         return self.groups if AUTHENTICATED in self.groups else (*self.groups, AUTHENTICATED)
 
-    @property
-    def uid(self) -> str:
-        """A stable uid."""
-        return ""
-
 
 class Authenticator:
     """Bearer tokens to users.

@@ -6,6 +6,7 @@ k8s.io/apiserver v0.34, pkg/registry/generic/rest/response_checker.go.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ Object = dict[str, Any]
 
 _NODES = find("", "v1", "nodes")
 _MAX_ERROR = 10_000
+_GONE_SECONDS = 2.0
 _FLAGS = ("follow", "previous", "timestamps")
 _NUMBERS = {"sinceSeconds": 1, "tailLines": 0, "limitBytes": 1}
 _ADDRESSES = ("InternalIP", "ExternalIP", "Hostname")
@@ -215,10 +217,21 @@ class LogProxy:
             if not 200 <= upstream.status <= 206:
                 raise await _refusal(upstream)
             await response.prepare(request)
-            await _copy(upstream, response)
+            watchman = asyncio.create_task(_close_when_gone(request, upstream))
+            try:
+                await _copy(upstream, response)
+            finally:
+                watchman.cancel()
         finally:
             upstream.close()
         return response
+
+
+async def _close_when_gone(request: web.Request, upstream: aiohttp.ClientResponse) -> None:
+    """End the kubelet's side of a log that nobody reads any more, even while the container is silent."""
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(_GONE_SECONDS)
+    upstream.close()
 
 
 async def _copy(upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:

@@ -12,6 +12,7 @@ from . import status
 from .status import FieldError, StatusError
 
 _MANAGER_LENGTH = 128
+_BAD_CONTINUE = "invalid continue token: continue key is not valid"
 _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"", "0", "f", "F", "false", "FALSE", "False"}
 
@@ -143,9 +144,11 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
     errors = _watch_errors(match, token, initial) if watch else _list_errors(version, match, token, initial)
     if errors:
         raise _invalid("ListOptions", errors)
-    if (version and not version.isascii()) or (version and not version.isdigit()):
+    if version and not (version.isascii() and version.isdigit() and len(version) <= 20 and int(version) < 2**64):
         error = status.invalid_value("resourceVersion", version, _number_error("ParseUint", version))
-        raise StatusError(400, "BadRequest", str(error)) if not watch else _invalid_version(error)
+        raise status.bad_request(str(error) if watch else f"invalid resource version: {error}")
+    if token and version not in {"", "0"}:
+        raise status.bad_request("specifying resource version is not allowed when using continue")
     limit = _integer(query, "limit")
     if limit < 0:
         raise status.bad_request("limit must not be negative")
@@ -153,10 +156,6 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
         query.get("labelSelector", ""), query.get("fieldSelector", ""), version, match, limit, token, watch,
         flag(query, "allowWatchBookmarks"), initial, max(0, _integer(query, "timeoutSeconds")),
     )  # fmt: skip
-
-
-def _invalid_version(error: FieldError) -> StatusError:
-    return StatusError(400, "BadRequest", str(error))
 
 
 def _list_errors(version: str, match: str, token: str, initial: bool | None) -> list[FieldError]:
@@ -272,17 +271,15 @@ def decode_continue(text: str) -> Continue:
     try:
         found = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError) as error:
-        raise status.bad_request(f"continue key is not valid: {error}") from error
+        raise status.bad_request(f"{_BAD_CONTINUE}: {error}") from error
     if not isinstance(found, dict) or found.get("v") != "meta.k8s.io/v1":
         version = found.get("v") if isinstance(found, dict) else None
-        raise status.bad_request(f"continue key is not valid: server does not recognize this encoded version {version}")
+        raise status.bad_request(f"{_BAD_CONTINUE}: server does not recognize this encoded version {version}")
     revision, start = found.get("rv"), found.get("start")
-    if not isinstance(revision, int) or isinstance(revision, bool) or revision == 0:
-        raise status.bad_request(
-            "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
-        )
+    if not isinstance(revision, int) or isinstance(revision, bool) or not 0 < abs(revision) < 2**63:
+        raise status.bad_request(f"{_BAD_CONTINUE}: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not isinstance(start, str) or not start:
-        raise status.bad_request("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
+        raise status.bad_request(f"{_BAD_CONTINUE}: encoded start key empty (version meta.k8s.io/v1)")
     return Continue(revision, start)
 
 
