@@ -14,6 +14,7 @@ from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import EVENTS, NODES, PODS
 from tests.support.apiserver import running_server
 from tests.support.kubectl import Kubectl, find_kubectl
+from tests.support.kubelet import running_kubelet
 
 pytestmark = [
     pytest.mark.kubectl,
@@ -258,3 +259,24 @@ async def test_what_there_is(kubectl: Kubectl):
     assert "admin" in await kubectl("auth", "whoami")
     assert "is running at" in await kubectl("cluster-info")
     assert await kubectl("get", "--raw", "/readyz") == "ok"
+
+
+async def test_logs(kubectl: Kubectl, client: Client):
+    await kubectl("create", "-f", "-", stdin=POD)
+    assert await kubectl("logs", "web") == ""
+    async with running_kubelet() as kubelet:
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": kubelet.node_status}
+        await client.create(NODES, node)
+        binding = {"metadata": {"name": "web"}, "target": {"name": "n"}}
+        await client.request("POST", "/api/v1/namespaces/default/pods/web/binding", body=binding)
+        assert await kubectl("logs", "web") == "one\ntwo\n"
+        process = await kubectl.start("logs", "-f", "web", "--tail=2", "--timestamps")
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"one\n"
+        kubelet.more.set()
+        assert await process.stdout.read() == b"two\nthree\n"
+        assert await process.wait() == 0
+        assert kubelet.seen[-1][1] == {"follow": "true", "tailLines": "2", "timestamps": "true"}
+        kubelet.refusal = (400, 'container "main" in pod "web" is waiting to start: ContainerCreating')
+        answer = await kubectl.run("logs", "web")
+        assert answer.err == f"Error from server (BadRequest): {kubelet.refusal[1]}\n"
