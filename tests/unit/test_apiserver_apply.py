@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gke_notebook.sandbox.apiserver import fieldset
@@ -280,18 +280,21 @@ def plain(obj):
     return found
 
 
+@settings(deadline=None, max_examples=60)
 @given(configs, configs)
 def test_applying_twice_changes_nothing(first, second):
     live = applied(applied(None, configured(first), now=DAY1), configured(second), now=DAY2)
     assert applied(live, configured(second), now=DAY3) == live
 
 
+@settings(deadline=None, max_examples=60)
 @given(configs, configs)
 def test_a_lone_applier_gets_what_it_asks_for(first, second):
     live = applied(applied(None, configured(first)), configured(second))
     assert plain(live) == plain(applied(None, configured(second)))
 
 
+@settings(deadline=None, max_examples=60)
 @given(configs, configs)
 def test_what_one_manager_applied_survives_another(first, second):
     both = applied(applied(None, configured(first), "one"), configured(second), "two", force=True)
@@ -319,6 +322,7 @@ def members(node, path=()):
     return found
 
 
+@settings(deadline=None, max_examples=60)
 @given(field_sets, field_sets)
 def test_sets_behave_as_sets(one, other):
     a, b = members(one), members(other)

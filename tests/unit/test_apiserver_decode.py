@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gke_notebook.sandbox.apiserver import decode, quantity, wire
@@ -117,12 +117,14 @@ def test_every_special_type_is_decoded():
     assert found["stdin"] is True
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=200))
 def test_random_protobuf_is_refused_or_decoded_but_never_crashes(noise):
     body = wire.MAGIC + sent(1, sent(1, "v1") + sent(2, "Pod")) + sent(2, noise)
     assert code_of(body, decode.PROTOBUF, POD) in {200, 400}
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=200), st.sampled_from([decode.JSON, decode.YAML, decode.PROTOBUF, ""]))
 def test_random_bytes_are_refused_or_decoded_but_never_crash(body, content_type):
     assert code_of(body, content_type, JOB) in {200, 400}
@@ -135,6 +137,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "status", "kind", "x"]), json_values, max_size=3))
 def test_any_document_is_refused_or_normalized_but_never_crashes(document):
     assert code_of(json.dumps(document).encode(), decode.JSON, JOB) in {200, 400}
@@ -213,6 +216,7 @@ def test_quantities_are_canonical(text, canonical):
     assert quantity.canonical(canonical) == canonical
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**15), st.sampled_from(["", "m", "u", "k", "M", "Ki", "Mi", "Gi", "e2", "E-3"]))
 def test_the_canonical_form_keeps_the_value(number, suffix):
     text = f"{number}{suffix}"

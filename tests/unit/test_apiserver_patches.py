@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gke_notebook.sandbox.apiserver.kinds import KINDS
@@ -111,6 +111,7 @@ containers = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(containers, containers)
 def test_a_strategic_patch_applied_twice_is_applied_once(live, patch):
     live_object = {"spec": {"containers": live}}
@@ -142,12 +143,14 @@ def difference(old, new):
     return found
 
 
+@settings(deadline=None, max_examples=60)
 @given(documents, documents)
 def test_a_merge_patch_leads_where_it_says(old, new):
     assert merge_patch(old, difference(old, new)) == new
     assert patched(difference(old, new), MERGE_PATCH, live=old) == new
 
 
+@settings(deadline=None, max_examples=60)
 @given(documents)
 def test_an_empty_merge_patch_changes_nothing(document):
     assert merge_patch(document, {}) == document
@@ -215,6 +218,7 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None, max_examples=60)
 @given(json_values, st.sampled_from([JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH]))
 def test_no_patch_crashes(patch, content_type):
     try:

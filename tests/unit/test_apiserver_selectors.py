@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gke_notebook.sandbox.apiserver.kinds import KINDS
@@ -79,12 +79,14 @@ def test_keys_and_values_must_be_labels():
 words = st.text("abz019-", min_size=1, max_size=6).filter(lambda word: word[0] != "-" and word[-1] != "-")
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.dictionaries(words, words, max_size=4), st.dictionaries(words, words, max_size=3))
 def test_equality_is_being_a_part(labels, wanted):
     text = ",".join(f"{key}={value}" for key, value in wanted.items())
     assert parse_labels(text)({"metadata": {"labels": labels}}) is (wanted.items() <= labels.items())
 
 
+@settings(deadline=None, max_examples=60)
 @given(words, st.sets(words, min_size=1, max_size=4), st.dictionaries(words, words, max_size=4))
 def test_notin_is_the_opposite_of_in(key, values, labels):
     inside = parse_labels(f"{key} in ({','.join(values)})")({"metadata": {"labels": labels}})
@@ -92,6 +94,7 @@ def test_notin_is_the_opposite_of_in(key, values, labels):
     assert inside is not outside
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text("ab=!(),<> in", max_size=12))
 def test_no_label_selector_crashes(text):
     try:

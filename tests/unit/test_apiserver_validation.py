@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gke_notebook.sandbox.apiserver.validation.job_policies import count_indexes
@@ -180,6 +180,7 @@ def test_a_generated_name_may_end_in_a_dash():
     assert "generateName" in said("ConfigMap", {"metadata": {"generateName": "A_b-", "name": "a-x"}})[0]
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.sets(st.integers(0, 30)))
 def test_indexes_are_counted(indexes):
     ordered = sorted(indexes)

@@ -299,7 +299,7 @@ def check_job_status(new: Object, old: Object) -> list[FieldError]:
         errors.append(invalid_value("status.active", after["active"], "active>0 is invalid for finished job"))
     if (complete or failed) and not after.get("startTime"):
         errors.append(required("status.startTime", "startTime is required for finished job"))
-    if after.get("ready", 0) > after.get("active", 0):
+    if after.get("ready") is not None and after["ready"] > after.get("active", 0):
         errors.append(invalid_value("status.ready", after["ready"], "cannot set more ready pods than active"))
     for kind in ("Failed", "Complete", "FailureTarget"):
         if _is_true(before, kind) and not _is_true(after, kind):
