@@ -51,7 +51,10 @@ def train_parser() -> Parser:
     where.add_argument("--gpu", metavar="TYPE[:COUNT]", help="accelerators on each node, for example l4 or l4:2")
     where.add_argument("--nodes", metavar="N", type=whole_number, help="how many nodes (default: 1)")
     where.add_argument(
-        "--procs-per-node", metavar="N", type=whole_number, help="ranks on each node (default: 1 for each accelerator)"
+        "--procs-per-node",
+        metavar="N",
+        type=whole_number,
+        help="ranks on each node (default: with a framework one for each accelerator, else 1)",
     )
     where.add_argument("--cpu", metavar="CORES", help="CPUs requested on each node")
     where.add_argument("--memory", metavar="SIZE", help="memory requested on each node, for example 16Gi")
@@ -77,7 +80,11 @@ def train_parser() -> Parser:
         "--include", metavar="PATH", action="append", default=[], help="a file or folder to ship; may be repeated"
     )
     how = parser.add_argument_group("how it runs")
-    how.add_argument("--max-duration", metavar="TIME", help="stop it after this time, for example 30m or 2h")
+    how.add_argument(
+        "--max-duration",
+        metavar="TIME",
+        help="stop it after this time, for example 30m (default: 1h; none for no limit)",
+    )
     how.add_argument(
         "--max-retries", metavar="N", type=whole_number, help="start a failed node again so many times (default: 0)"
     )
