@@ -64,11 +64,6 @@ def pod(number: int, version: int) -> dict[str, Any]:
                 },
                 "volumeMounts": [
                     {"name": "program", "readOnly": True, "mountPath": "/gke-notebook/program"},
-                    {
-                        "name": "kube-api-access",
-                        "readOnly": True,
-                        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
-                    },
                 ],
                 "imagePullPolicy": "IfNotPresent",
             }
@@ -86,7 +81,6 @@ def pod(number: int, version: int) -> dict[str, Any]:
         ],
         "volumes": [
             {"name": "program", "configMap": {"name": "train", "defaultMode": 420}},
-            {"name": "kube-api-access", "projected": {"sources": [], "defaultMode": 420}},
         ],
     }
     status = {
