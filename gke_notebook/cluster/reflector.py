@@ -216,7 +216,7 @@ class Reflector(Generic[T]):
 def _decoders(type_: Any) -> _Decoders:
     # The event's own `type` chooses the Struct, so that an event is read in one pass over its bytes.
     kinds = {
-        tag: msgspec.defstruct(tag.capitalize(), [("object", type_)], tag_field="type", tag=tag)
+        tag: msgspec.defstruct(tag.capitalize(), [("object", type_)], tag_field="type", tag=tag, gc=False)
         for tag in ("ADDED", "MODIFIED", "DELETED")
     }
     event: Any = Union[tuple([*kinds.values(), _Bookmark, _Failure])]  # noqa: UP007,C409 - made at run time
