@@ -58,12 +58,53 @@ def find_failure(job: Job, nodes: Sequence[NodeState], condition: Condition) -> 
             message=f"it ran longer than its limit{allowed} (--max-duration) and was stopped",
         )
     candidates = sorted((_candidate(node) for node in nodes if node.phase == "failed"), key=_order)
+    lost = _lost(job, nodes)
+    if lost and all(candidate.stopped for candidate in candidates):
+        return lost
     if not candidates:
         text = _CONDITIONS.get(condition.reason) or condition.message or "the Job controller gave up on it"
         return Failure(None, "", None, condition.reason or "failed", one_line(text))
     first = candidates[0]
     others = sum(1 for other in candidates[1:] if not other.stopped)
     return _failure(first, others, job)
+
+
+def _lost(job: Job, nodes: Sequence[NodeState]) -> Failure | None:
+    """Give the failure of a job whose pods went away under it: deleted, evicted or preempted; they leave no record."""
+    failed = indexes(job.status.failed_indexes)
+    gone = [node for node in nodes if node.index in failed and (node.phase != "failed" or was_stopped(node))]
+    if not gone or any(node.index in failed and node not in gone for node in nodes):
+        return None
+    first = gone[0]
+    alone = len(gone) == 1 and len(first.ranks) == 1
+    pods = (
+        "its pod" if alone else f"the {'pod' if len(gone) == 1 else 'pods'} of {named('node', [n.index for n in gone])}"
+    )
+    return Failure(
+        rank=first.ranks[0] if alone else None,
+        pod="",
+        exit_code=None,
+        reason=f"{pods} went away",
+        message=one_line(first.message)
+        or "deleted, or the node was drained or preempted; with --max-retries a pod is started again",
+    )
+
+
+def indexes(text: str) -> frozenset[int]:
+    """Read a Job's list of completion indexes, in which ranges are written with a dash.
+
+    Args:
+        text: for example ``1,3-5,7``; empty for none.
+
+    Example:
+        >>> sorted(indexes("1,3-5,7"))
+        [1, 3, 4, 5, 7]
+    """
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
 
 
 def was_stopped(node: NodeState) -> bool:
@@ -111,7 +152,8 @@ def _failure(first: _Candidate, others: int, job: Job) -> Failure:
         extra = "" if node.reason in {"", "Error", "Completed"} else f" ({node.reason})"
         return Failure(rank, node.pod, code, reason + extra, said, others=others)
     stage = _STAGES.get(outcome.stage, "")
-    message = ": ".join(part for part in (stage, outcome.error) if part)
+    error = outcome.error.removeprefix(reason).lstrip(" ,:")  # what has no exception says only how it ended
+    message = ": ".join(part for part in (stage, error) if part)
     return Failure(rank, node.pod, code, reason, one_line(message, 2000), outcome.traceback.rstrip("\n"), others)
 
 

@@ -23,4 +23,4 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
             print(f"job {job.name!r} has ended already: {state.sentence or state.phase}")
             return
         job.cancel()
-        print(f"job {job.name!r} is being cancelled; its log and its record stay (%gke_logs {job.name})")
+        print(f"job {job.name!r} is being cancelled; its record stays (%gke_jobs), its pods and their logs go")

@@ -36,7 +36,9 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
             quiet(interrupt, f"KeyboardInterrupt: job {job.name!r} goes on; only the log was stopped")
             raise
         if not printed:
-            print(f"job {job.name!r} has no log lines yet ({job.state.sentence or job.phase})")
+            state = job.state
+            why = " yet" if not state.ended else "" if state.phase == "succeeded" else "; a log goes with its pod"
+            print(f"job {job.name!r} has no log lines{why} ({state.sentence or state.phase})")
 
 
 def line_text(line: LogLine, *, alone: bool = False) -> str:

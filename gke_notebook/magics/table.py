@@ -141,7 +141,7 @@ def cancel_parser() -> Parser:
     """Give the parser of `%gke_cancel`."""
     parser = Parser(
         "%gke_cancel",
-        "Stop a job: its pods end and its nodes are free again. Its record and its log stay until it is deleted.",
+        "Stop a job: its pods end and its nodes are free again. Its record stays; the logs go with the pods.",
         "Example:\n  %gke_cancel digits",
     )
     parser.add_argument("name", metavar="NAME", help="the job's name")

@@ -122,6 +122,8 @@ class Logbook:
     def read(self, job: Job, *, rank: int | None, tail: int | None, follow: bool) -> Iterator[LogLine]:
         """Give the lines of a job in order of time.
 
+        A job that is stopped loses its pods and their logs; of those, what views have followed is still given.
+
         Args:
             job: the job.
             rank: only those of this global rank.
@@ -129,7 +131,7 @@ class Logbook:
             follow: go on, with lines as they come, until the job has ended.
         """
         state = job.state
-        if follow:
+        if follow and not state.ended:
             yield from self._stream(job, rank, tail)
             return
 
@@ -145,7 +147,10 @@ class Logbook:
                 # What carries a result stands at the end of a log and is not shown, so more is asked for.
                 asked = None if tail is None else tail * state.procs_per_node + job_logs.MARKED_LIMIT
                 found, _ = await job_logs.read(client, wanted, procs_per_node=state.procs_per_node, tail=asked)
-                return found
+                there = {pod.metadata.name for pod in pods.objects.values()}
+                entry = self._entries.get((job.namespace, job.name, job.run))
+                kept = [] if entry is None else [line for line in entry.lines.lines if line.pod not in there]
+                return sorted(found + kept, key=_time) if kept else found
             finally:
                 await self._cache.release(pods)
 

@@ -88,10 +88,20 @@ time.sleep(600)
     ("name", "end", "expected", "procs"),
     [
         ("hard", "os._exit(3)", "rank 1 failed with exit code 3", 1),
-        ("killed", "os.kill(os.getpid(), signal.SIGKILL)", "rank 1 was killed by signal 9 (SIGKILL)", 1),
-        ("killed", "os.kill(os.getpid(), signal.SIGKILL)", "rank 1 was killed by signal 9 (SIGKILL)", 2),
+        (
+            "killed",
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "rank 1 was killed by signal 9 (SIGKILL): often because the memory of the node was used up",
+            1,
+        ),
+        (
+            "killed",
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "rank 1 was killed by signal 9 (SIGKILL): often because the memory of the node was used up",
+            2,
+        ),
         ("crash", "os.kill(os.getpid(), signal.SIGSEGV)", "rank 1 was killed by signal 11 (SIGSEGV)", 2),
-        ("leaves", "sys.exit(2)", "rank 1 failed with exit code 2", 2),
+        ("leaves", "sys.exit(2)", "rank 1 failed with exit code 2: SystemExit: 2", 2),
         ("says", "sys.exit('no data')", "rank 1 failed with exit code 1: SystemExit: no data", 1),
     ],
 )
@@ -101,7 +111,7 @@ def test_every_way_to_end(world: World, name: str, end: str, expected: str, proc
         f"{name}-{procs} --nodes {3 - procs} --procs-per-node {procs}",
         f"import os, signal, sys, time\nif os.environ['RANK'] == '1':\n    {end}\ntime.sleep(600)",
     )
-    assert expected in said.splitlines()[0]
+    assert said.splitlines()[0] == f"JobFailed: job '{name}-{procs}' failed: {expected}"
 
 
 def test_leaving_with_success_is_no_failure(world: World) -> None:
@@ -125,8 +135,8 @@ def test_a_pod_that_somebody_deletes_fails_the_job(world: World) -> None:
     world.cluster.kubectl("delete", "pod", pods[0]["metadata"]["name"], "--wait=false")
     said = world.notebook.run("%gke_wait preempted")
     assert said.ename == "JobFailed"
-    assert said.evalue.startswith("job 'preempted' failed: ")
-    assert len(said.evalue.splitlines()[0]) > len("job 'preempted' failed: node")
+    rank = pods[0]["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]
+    assert said.evalue.startswith(f"job 'preempted' failed: rank {rank} failed: its pod went away: deleted, or")
 
 
 def test_retries_that_are_used_up(world: World) -> None:
@@ -164,5 +174,8 @@ raise ValueError("only one")
 """
     fail(world, "gone --nodes 2", cell)
     eventually(lambda: not processes_with("GKE_NOTEBOOK_JOB=gone"))
+    said = fail(world, "launcher", "import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(600)")
+    assert said == "JobFailed: job 'launcher' failed: rank 0 was killed by signal 9 (SIGKILL)"
+    eventually(lambda: not processes_with("GKE_NOTEBOOK_JOB=launcher"))
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)

@@ -223,9 +223,6 @@ def eventually(condition: Callable[[], Any], timeout: float = 30) -> None:
         time.sleep(0.05)
 
 
-
-
-
 @dataclass(frozen=True)
 class World:
     """A sandbox, a notebook on it and kubectl."""
