@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 import warnings
 
 from gke_notebook.errors import InvalidInput
@@ -93,10 +95,24 @@ def _explained(text: str, error: Exception) -> InvalidInput:
 
 def _breaks(lines: list[str], special: list[int], number: int) -> bool:
     """Say whether a line is IPython's: without it, and all others of its look, the cell can be parsed further."""
+    if _is_open([_idle(line) if place in special else line for place, line in enumerate(lines[:number])]):
+        return False
     without = [_idle(line) if place in special else line for place, line in enumerate(lines)]
     alone = list(without)
     alone[number] = lines[number]
     return _first_error(alone) == number + 1 or (_first_error(without) == 0 and _first_error(alone) > 0)
+
+
+def _is_open(lines: list[str]) -> bool:
+    """Say whether lines end inside a bracket, a string of several lines or a continued line."""
+    try:
+        for _ in tokenize.generate_tokens(io.StringIO("".join(f"{line}\n" for line in lines)).readline):
+            pass
+    except tokenize.TokenError as error:
+        return "multi-line" in str(error) or "triple-quoted" in str(error)
+    except SyntaxError:
+        return False
+    return False
 
 
 def _idle(line: str) -> str:

@@ -84,7 +84,8 @@ class _Flow:
         whole = bindings(tree.body)
         found, stores = references(tree, lazy_annotations=lazy)
         self.bound = whole.bound | stores
-        self.star = whole.star
+        self.any_star = whole.star
+        self.star = False
         self.dynamic = whole.star or any(reference.name in _DYNAMIC for reference in found)
         self.attributes = {(reference.name, *reference.attributes) for reference in found if reference.attributes}
         self.imports = tuple(_imports(tree))
@@ -118,6 +119,7 @@ class _Flow:
             reference.lazy
             or self.guarded
             or self.star
+            or (reference.deferred and self.any_star)
             or name in state.maybe
             or (reference.deferred and name in self.bound)
             or (self.conditional and name in self.loop_bound)
@@ -205,7 +207,9 @@ class _Flow:
     _functiondef = _asyncfunctiondef = _classdef = _definition
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        for name in bindings([node]).bound:
+        bound = bindings([node])
+        self.star = self.star or bound.star
+        for name in bound.bound:
             self.store(name)
 
     _importfrom = _import

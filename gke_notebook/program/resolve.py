@@ -112,7 +112,8 @@ class Resolver:
             return
         known = name in self.variables
         value = self.variables.get(name)
-        if known and _is_ipythons(name, value):
+        # IPython has `display` among the builtins while a cell runs.
+        if (known or name in {"display", "get_ipython"}) and _is_ipythons(name, value if known else None):
             self._take_ipythons(name, request)
             return
         if not known or value is getattr(builtins, name, self):
@@ -266,6 +267,8 @@ class Resolver:
 
 def _is_ipythons(name: str, value: Any) -> bool:
     if name in _OF_IPYTHON:
+        if value is None:
+            return True
         kind = getattr(value, "__module__", None) or type(value).__module__
         return isinstance(kind, str) and kind.split(".")[0] in {"IPython", "ipykernel"}
     return _HISTORY.fullmatch(name) is not None

@@ -319,14 +319,21 @@ class _Collector(ast.NodeVisitor):
             scope = self._block("class", node.body)
             scope.bound = set()  # a class body looks up what it has not bound yet in the module: `lr = lr`
             with self._inside(scope):
-                for statement in node.body:
-                    names = bindings([statement]).bound - scope.global_names
-                    if isinstance(statement, (*_FUNCTIONS, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.ClassDef)):
-                        self.visit(statement)
-                        scope.bound |= names
-                    else:
-                        scope.bound |= names
-                        self.visit(statement)
+                self._class_body(scope, node.body)
+
+    def _class_body(self, scope: _Scope, body: list[ast.stmt]) -> None:
+        for statement in body:
+            names = bindings([statement]).bound - scope.global_names
+            if isinstance(statement, ast.If):
+                self.visit(statement.test)
+                self._class_body(scope, statement.body)
+                self._class_body(scope, statement.orelse)
+            elif isinstance(statement, (*_FUNCTIONS, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.ClassDef)):
+                self.visit(statement)
+                scope.bound |= names
+            else:
+                scope.bound |= names
+                self.visit(statement)
 
     @contextmanager
     def _type_parameters(self, node: ast.AST) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import inspect
 import linecache
 import types
 from collections.abc import Iterator, Mapping
@@ -79,10 +78,13 @@ def class_source(owner: type, history: tuple[str, ...]) -> Source:
     for file in files:
         candidates += _classes(_lines(file), owner)
     # A class without methods of its own leaves no trace but the cell that defined it, the last one being the valid one.
+    last = last_binding(owner.__name__, history)
+    if not methods and last is not None and not isinstance(last.node, ast.ClassDef):
+        raise NoSource("it was made by a call")
     for text in reversed(history):
         for cell in _cells(text):
             candidates += _classes(cell, owner)
-    if not candidates:
+    if not history:
         for file in [name for name in list(linecache.cache) if name.startswith("<")]:
             candidates += _classes(_lines(file), owner)
     for text, node in candidates:
@@ -258,14 +260,15 @@ def _classes(text: str, owner: type) -> list[tuple[str, ast.ClassDef]]:
 
 def _fits(owner: type, node: ast.ClassDef) -> bool:
     """Say whether a class may have come from this definition."""
-    held = set(vars(owner)) | set(inspect.get_annotations(owner)) | set(getattr(owner, "_fields", ()))
-    held |= set(getattr(owner, "__members__", ())) | set(getattr(owner, "__dataclass_fields__", ()))
-    defined = {
-        statement.name
-        for statement in node.body
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    held = {*vars(owner), *getattr(owner, "_fields", ()), *getattr(owner, "__members__", ())}
+    held.update(getattr(owner, "__dataclass_fields__", ()))
+    dropped = bindings([inner for inner in node.body if isinstance(inner, ast.Delete)]).bound
+    bare = {
+        inner.target.id
+        for inner in node.body
+        if isinstance(inner, ast.AnnAssign) and inner.value is None and isinstance(inner.target, ast.Name)
     }
-    return {_mangled(owner, name) for name in defined} <= held | defined.intersection(dir(owner))
+    return {_mangled(owner, name) for name in bindings(node.body).bound - dropped - bare} <= held
 
 
 def _mangled(owner: type, name: str) -> str:

@@ -224,7 +224,8 @@ class _Writer:
         kind = self._dtype(value.dtype)
         if value.nbytes > VALUES_LIMIT:
             raise NotPlain("too large: an array of " + " x ".join(map(str, value.shape)) + f" {value.dtype}")
-        if value.dtype.kind in "biuf" and value.dtype.itemsize <= 8 and 0 < value.size <= _SHORT_ARRAY:
+        readable = value.dtype.kind in "biuf" and value.dtype.itemsize <= 8 and 0 < value.size <= _SHORT_ARRAY
+        if readable and not (value != value).any():  # noqa: PLR0124 - only NaN differs from itself, and has many forms
             return f"{module}.array({self.write(value.tolist())}, dtype={kind})"
         data = base64.b64encode(value.tobytes()).decode("ascii")
         self.written += len(data)

@@ -44,7 +44,7 @@ def build_spec(
         variables: the notebook's names, of which what the cell uses travels.
         gpu: accelerators of each node, for example ``l4:2``; none by default.
         nodes: how many nodes, 1 to 5000.
-        procs_per_node: ranks on each node, 1 to 64; by default one for each accelerator when there is a framework, else 1.
+        procs_per_node: ranks on each node, 1 to 64; by default one for each accelerator with a framework, else 1.
         framework: ``torch``, ``jax``, ``tensorflow`` or ``none``.
         env: environment variables: a mapping or ``NAME=value`` texts.
         requirements: what pip installs where the image lacks it: names, or a requirements file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -158,7 +159,12 @@ def parse_accelerator(value: object, what: str = "--gpu") -> AcceleratorRequest 
                 f"{what} {shown(value)}: {kind} is a TPU; TPUs come with --tpu in a later version, and GPU types are: "
                 + ", ".join(known.name for known in catalog.accelerators())
             ) from None
-        raise InvalidInput(f"{what} {shown(value)}: {error}") from None
+        types = [known.name for known in catalog.accelerators()]
+        close = difflib.get_close_matches(kind.lower(), types, n=1, cutoff=0.5)
+        hint = (
+            f"there is no accelerator {kind!r}; did you mean {close[0]!r}? (of {', '.join(types)})" if close else error
+        )
+        raise InvalidInput(f"{what} {shown(value)}: {hint}") from None
     if colon and not number:
         raise InvalidInput(f"{what} {shown(value)} has no count after the colon; write {kind}:{found.counts[0]}")
     count = parse_count(number, f"{what} {kind}: the count", 1, 1024) if colon else found.counts[0]

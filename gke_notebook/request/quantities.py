@@ -49,7 +49,7 @@ def parse_duration(value: object, what: str = "--max-duration") -> int:
             order = [list(_UNITS).index(unit) for _, unit in parts]
             if order == sorted(set(order), reverse=True):
                 seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    elif (isinstance(value, (int, float)) and not isinstance(value, bool)) or hasattr(value, "__index__"):
+    elif _is_number(value):
         seconds = _float(value)
     if seconds is None or not math.isfinite(seconds):
         raise InvalidInput(f"{what} {shown(value)} is no duration; write for example 90s, 30m, 2h or 1h30m")
@@ -85,7 +85,7 @@ def parse_memory(value: object, what: str = "--memory") -> float:
                 gib = _float(number) * (1024.0 if binary else 1000.0) ** power / 2**30
             elif _NUMBER.fullmatch(value.strip()):
                 gib = _float(number)
-    elif (isinstance(value, (int, float)) and not isinstance(value, bool)) or hasattr(value, "__index__"):
+    elif _is_number(value):
         gib = _float(value)
     if gib is None or math.isnan(gib):
         raise InvalidInput(f"{what} {shown(value)} is no amount of memory; write for example 16Gi or 512Mi")
@@ -116,13 +116,17 @@ def parse_cpu(value: object, what: str = "--cpu") -> float:
         text = value.strip()
         if _NUMBER.fullmatch(text.removesuffix("m")):
             cores = _float(text.removesuffix("m")) / (1000 if text.endswith("m") else 1)
-    elif (isinstance(value, (int, float)) and not isinstance(value, bool)) or hasattr(value, "__index__"):
+    elif _is_number(value):
         cores = _float(value)
     if cores is None or math.isnan(cores):
         raise InvalidInput(f"{what} {shown(value)} is no number of CPUs; write for example 4 or 500m")
     if not 0.1 <= cores <= MAX_CPU:
         raise InvalidInput(f"{what} {shown(value)} is out of range: 0.1 to {MAX_CPU:g}")
     return cores
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and (isinstance(value, (int, float)) or hasattr(value, "__index__"))
 
 
 def _float(value: object) -> float:

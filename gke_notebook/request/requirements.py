@@ -11,7 +11,7 @@ from gke_notebook.request.text import shown
 
 # Without `packaging`: name, extras, a URL or versions, a marker (PyPA, "Dependency specifiers").
 _REQUIREMENT = re.compile(
-    r"[A-Za-z0-9](?:[\w.\-]*[A-Za-z0-9])?\s*(?:\[[\w.\-,\s]*\])?\s*(?:@\s*\S+|(?:\(?\s*(?:[<>=!~]=?=?\s*[\w.*+!\-]+\s*,?\s*)+\)?)?)"
+    r"[A-Za-z0-9](?:[\w.\-]*[A-Za-z0-9])?\s*(?:\[[\w.\-,\s]*\])?\s*(?:@\s*\S+|(?:\(?\s*(?:(?:===|==|[<>~!]=|<|>)\s*[\w.*+!\-]+\s*,?\s*)+\)?)?)"
     r"\s*(?:;.*)?",
     re.ASCII,
 )
