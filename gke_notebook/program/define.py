@@ -103,7 +103,7 @@ class Definer:
                 return self._import_from(name, *place)
             if isinstance(value, _REPEATABLE) or (isinstance(value, types.FunctionType) and inner is not None):
                 return self._repeated(name, value)
-            if isinstance(value, types.FunctionType) and (repeated := self._decorated(name)) is not None:
+            if callable(value) and (repeated := self._decorated(name)) is not None:
                 return repeated
             raise NotPlain(str(reason)) from None
 

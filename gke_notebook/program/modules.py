@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from gke_notebook.program.values import CONSTANTS
+
 
 def module_import(name: str, module: types.ModuleType, submodules: frozenset[str] = frozenset()) -> str:
     """Write the import of a module.
@@ -108,6 +110,8 @@ def locate(value: Any, name: str) -> tuple[str, str] | None:
     """
     home = getattr(value, "__module__", None) or getattr(getattr(value, "__self__", None), "__name__", None)
     path = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if type(value).__name__ in CONSTANTS:
+        path = str(getattr(value, "name", value)).rsplit(".", maxsplit=1)[-1]
     candidates = [text for text in (path, name) if isinstance(text, str) and "<" not in text]
     if isinstance(home, str) and home != "__main__":
         parents = [home.rsplit(".", depth)[0] for depth in range(home.count("."), 0, -1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
+import io
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -97,15 +98,16 @@ class Resolver:
         """
         if name in self.entries or name in self.refused or name in IMPLICIT:
             return
-        if not request.required:
-            kept = dict(self.entries), dict(self.requests), dict(self.definer.taken)
+        if request.required:
             self._take(name, request)
-            if self.refused:
-                # The cell may well do without it, so neither it nor what it needs travels.
-                self.entries, self.requests, self.definer.taken = kept
-                self.refused = {}
             return
+        kept = dict(self.entries), dict(self.requests), dict(self.definer.taken)
+        refused, self.refused = self.refused, {}
         self._take(name, request)
+        if self.refused:
+            # The cell may well do without it, so neither it nor what it needs travels.
+            self.entries, self.requests, self.definer.taken = kept
+        self.refused = refused
 
     def _take(self, name: str, request: _Request) -> None:
         if name in self.entries or name in self.refused or name in IMPLICIT:
@@ -137,14 +139,7 @@ class Resolver:
             if needed in request.before:
                 continue
             required = needed in entry.later and needed not in self.analysis.bound
-            inner = _Request(through, required, request.before)
-            self._take(needed, inner) if required else self._attempt(needed, inner)
-
-    def _attempt(self, name: str, request: _Request) -> None:
-        """Take a name where the job can do without it, and where a refusal of others must be kept."""
-        refused, self.refused = self.refused, {}
-        self.take(name, request)
-        self.refused = {**refused, **self.refused}
+            self.take(needed, _Request(through, required, request.before))
 
     def _take_ipythons(self, name: str, request: _Request) -> None:
         if name == "display":
@@ -267,7 +262,8 @@ class Resolver:
 
 def _is_ipythons(name: str, value: Any) -> bool:
     if name in _OF_IPYTHON:
-        if value is None:
+        # IPython's `open` wraps the real one and says that it is that.
+        if value is None or getattr(value, "__wrapped__", None) is io.open:
             return True
         kind = getattr(value, "__module__", None) or type(value).__module__
         return isinstance(kind, str) and kind.split(".")[0] in {"IPython", "ipykernel"}

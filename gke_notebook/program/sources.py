@@ -243,7 +243,10 @@ def _methods(owner: type) -> Iterator[types.CodeType]:
             inner = inner.fget
         inner = getattr(inner, "func", inner) if isinstance(inner, functools.cached_property) else inner
         function = unwrapped(inner)
-        if function is not None and function.__module__ == owner.__module__ and _lines(function.__code__.co_filename):
+        if function is None or function.__module__ != owner.__module__:
+            continue
+        file = function.__code__.co_filename
+        if file != "<string>" and _lines(file):  # the code that `dataclass` makes is <string>'s
             yield function.__code__
 
 

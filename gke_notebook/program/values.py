@@ -20,6 +20,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 VALUES_LIMIT = 256 * 2**10  # bytes of source of all values of one cell together
+# Types whose few objects are attributes of a module: torch.float32, tf.float32, torch.channels_last.
+CONSTANTS = frozenset({"dtype", "DType", "layout", "memory_format"})
 _DEPTH = 50
 _SHORT_ARRAY = 64  # elements written as numbers; longer arrays are written as base64
 
@@ -143,6 +145,10 @@ class _Writer:
             value
         ):
             return self.refer(value)
+        if kind.__name__ in CONSTANTS:
+            return self.refer(value)
+        if kind.__name__ == "device" and kind.__module__ == "torch":
+            return f"__import__('torch').device({str(value)!r})"
         raise NotPlain(f"a {kind.__name__}")
 
     def _member(self, value: enum.Enum) -> str:

@@ -124,6 +124,8 @@ def notes(spec: TrainSpec) -> tuple[str, ...]:
         spec: the job.
     """
     found = list(program.notes(spec.program))
+    if spec.accelerator is not None and catalog.accelerator(spec.accelerator.type).architecture != "amd64":
+        found.append(f"nodes with {spec.accelerator.type} have Arm CPUs: {spec.image} must be built for arm64")
     if _PYTHON_IMAGE.fullmatch(spec.image):
         lacking = lacking_packages(spec.program)
         if lacking:

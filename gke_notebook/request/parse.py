@@ -160,16 +160,18 @@ def parse_accelerator(value: object, what: str = "--gpu") -> AcceleratorRequest 
                 + ", ".join(known.name for known in catalog.accelerators())
             ) from None
         types = [known.name for known in catalog.accelerators()]
-        close = difflib.get_close_matches(kind.lower(), types, n=1, cutoff=0.5)
-        hint = (
-            f"there is no accelerator {kind!r}; did you mean {close[0]!r}? (of {', '.join(types)})" if close else error
-        )
-        raise InvalidInput(f"{what} {shown(value)}: {hint}") from None
+        near = difflib.get_close_matches(kind.lower(), types, n=1, cutoff=0.5)  # short words: l5 is half of l4
+        if not near:
+            raise InvalidInput(f"{what} {shown(value)}: {error}") from None
+        raise InvalidInput(
+            f"{what} {shown(value)}: there is no accelerator {kind!r}; did you mean {near[0]!r}? "
+            f"(of {', '.join(types)})"
+        ) from None
     if colon and not number:
         raise InvalidInput(f"{what} {shown(value)} has no count after the colon; write {kind}:{found.counts[0]}")
     count = parse_count(number, f"{what} {kind}: the count", 1, 1024) if colon else found.counts[0]
     if count not in found.counts:
-        close = min(found.counts, key=lambda valid: (abs(valid - count), -valid))
+        close = min(found.counts, key=lambda known: (abs(known - count), -known))
         valid = ", ".join(map(str, found.counts))
         raise InvalidInput(
             f"{what} {shown(value)}: no machine has {count} x {found.title}; a node can have {valid}; "

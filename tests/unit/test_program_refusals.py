@@ -96,6 +96,14 @@ def test_all_names_in_one_line() -> None:
     assert "d (" not in text
 
 
+def test_what_may_be_left_out_hides_no_refusal() -> None:
+    cell = "print(a)\nif a: b = 1\nprint(b, c)"
+    text = refusal(cell, {"a": object(), "b": object(), "c": object()})
+    assert "a (line 2)" in text
+    assert "c (line 4)" in text
+    assert "b (" not in text
+
+
 def test_values_together() -> None:
     many = {f"v{number}": "x" * 50_000 for number in range(6)}
     text = refusal(f"print({', '.join(many)})", many)

@@ -143,6 +143,11 @@ CORPUS: dict[str, tuple[list[str], str]] = {
     "display": ([], "display(1, 'a')\nresult = 1"),
     "%%time": (["%%time\ndef f(): return 3\nclass A:\n    def m(self): return 4"], "result = f(), A().m()"),
     "conditional": (["y = 1"], "if False:\n    y = 2\nresult = y"),
+    "decorator that makes an object": (
+        ["class Task:\n    def __init__(self, f): self.f = f\n    def __call__(self, x): return self.f(x) + 1\n@Task\ndef f(x): return x"],
+        "result = f(1)",
+    ),
+    "dtypes": (["import numpy as np\nkind = np.float16\ncfg = {'kind': np.dtype('f4'), 'type': kind}"], "result = np.ones(1, cfg['type']).dtype.name, cfg['kind'].name, kind.__name__"),
     "SimpleNamespace": (["from types import SimpleNamespace\ncfg = SimpleNamespace(a=1, b=SimpleNamespace(c=[2]))"], "result = cfg.b.c"),
     "regular expression": (["import re\nword = re.compile(r'\\w+', re.I)"], "result = word.findall('a b')"),
 }  # fmt: skip

@@ -146,6 +146,7 @@ def test_notes_on_what_the_image_lacks() -> None:
     assert notes(cell="import json") == ""
     assert "jax[cuda12]" in notes(framework="jax", gpu="l4")
     assert notes(framework="jax", gpu="l4", requirements="jax[cuda12]") == ""
+    assert "built for arm64" in notes(gpu="gb200", image="me/train")
     assert "may be a secret" in notes(cell="print(token)", variables={"token": "abc"})
 
 
