@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gke_notebook.sandbox.apiserver import decode, quantity, wire
+from gke_notebook.sandbox import quantity
+from gke_notebook.sandbox.apiserver import decode, wire
 from gke_notebook.sandbox.apiserver.decode import decode_body
 from gke_notebook.sandbox.apiserver.kinds import DELETE_OPTIONS, KINDS
 from gke_notebook.sandbox.apiserver.schema import schema

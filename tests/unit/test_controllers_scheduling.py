@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from gke_notebook.sandbox.controllers.pod_requirements import (
     Requirements,
-    amount,
     matches_expression,
-    requests,
     tolerates,
 )
 from gke_notebook.sandbox.controllers.scheduling import Placement, Unschedulable
 from gke_notebook.sandbox.controllers.snapshot import Snapshot, schedule
+from gke_notebook.sandbox.requests import amount, requests
 
 NO_VICTIMS = "No preemption victims found for incoming pod"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"

@@ -6,17 +6,19 @@ import socket
 import subprocess
 import sys
 import threading
-from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gke_notebook.sandbox.node import images, machines, quantities, reaper, status, usage
+from gke_notebook.sandbox import quantity
+from gke_notebook.sandbox.node import images, machines, reaper, status, usage
 from gke_notebook.sandbox.node.ports import PortTable
 from gke_notebook.sandbox.node.status import Backoff, ContainerRecord
 from gke_notebook.sandbox.pools import NodePool, default_pools
+from gke_notebook.sandbox.requests import requests
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -27,13 +29,13 @@ NOW = "2026-01-01T00:00:00Z"
      ("5k", "5000"), (".5", "0.5"), ("100n", "0.0000001"), ("-1", "-1")],
 )  # fmt: skip
 def test_quantities(text: str, value: str) -> None:
-    assert quantities.parse(text) == Decimal(value)
+    assert quantity.parse(text) == Fraction(value)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1 Gi", "1GiB", "1.2.3", "--1"])
 def test_bad_quantities(text: str) -> None:
-    with pytest.raises(ValueError, match="no quantity"):
-        quantities.parse(text)
+    with pytest.raises(quantity.QuantityError, match="quantities must match"):
+        quantity.parse(text)
 
 
 def test_requests_of_a_pod() -> None:
@@ -44,7 +46,7 @@ def test_requests_of_a_pod() -> None:
         ],
         "initContainers": [{"resources": {"requests": {"cpu": "4", "memory": "1Ki"}}}],
     }  # fmt: skip
-    assert quantities.pod_requests(spec) == {"cpu": Decimal(4), "nvidia.com/gpu": Decimal(1), "memory": Decimal(1024)}
+    assert requests(spec) == {"cpu": 4000, "nvidia.com/gpu": 1, "memory": 1024}
 
 
 def test_gke_reserves_what_it_documents() -> None:
@@ -74,7 +76,7 @@ def test_a_gpu_node() -> None:
     assert labels["cloud.google.com/machine-family"] == "g2"
     assert node["status"]["capacity"]["nvidia.com/gpu"] == "2"
     for name, amount in node["status"]["allocatable"].items():
-        assert quantities.parse(amount) <= quantities.parse(node["status"]["capacity"][name])
+        assert quantity.parse(amount) <= quantity.parse(node["status"]["capacity"][name])
     plain = machines.node_object(NodePool("p", "e2-standard-8", 1, 8, 32), "n", port=1, version="v", now=NOW)
     assert "taints" not in plain["spec"]
     assert "gke-notebook.dev/simulated" not in plain["metadata"]["labels"]

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 
 from gke_notebook.sandbox.controllers.meta import Object, canonical, is_true
 from gke_notebook.sandbox.controllers.pod_requirements import (
-    Amounts,
     Port,
     Requirements,
-    amounts,
     matches_term,
     ports_conflict,
     tolerates,
 )
+from gke_notebook.sandbox.requests import Amounts, amounts
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 NOT_READY_TAINT = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}

@@ -10,7 +10,6 @@ import logging
 import secrets
 import shutil
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from gke_notebook.cluster.client import Client
@@ -18,7 +17,7 @@ from gke_notebook.cluster.connection import Connection
 from gke_notebook.cluster.reflector import Key, Reflector
 from gke_notebook.cluster.resources import PODS, SERVICES
 from gke_notebook.errors import ClusterUnreachable
-from gke_notebook.sandbox.node import events, machines, process, quantities, registration
+from gke_notebook.sandbox.node import events, machines, process, registration
 from gke_notebook.sandbox.node.config import NodeConfig
 from gke_notebook.sandbox.node.context import Context, pod_directory_name
 from gke_notebook.sandbox.node.directory import Directory
@@ -28,6 +27,7 @@ from gke_notebook.sandbox.node.ports import PortTable
 from gke_notebook.sandbox.node.reaper_client import Reaper
 from gke_notebook.sandbox.node.server import KubeletServer
 from gke_notebook.sandbox.node.simulated import SimulatedPod
+from gke_notebook.sandbox.requests import requests
 
 Object = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -104,14 +104,14 @@ class Agent:
         await asyncio.get_running_loop().run_in_executor(None, worker.remove_files)
         self._directory.remove(worker.pod)
 
-    def _used(self, node: str, uid: str) -> dict[str, Decimal]:
-        total: dict[str, Decimal] = {}
+    def _used(self, node: str, uid: str) -> dict[str, int]:
+        total: dict[str, int] = {}
         for other, worker in self.workers.items():
             if other == uid or worker.ended or worker.pod["spec"].get("nodeName") != node:
                 continue
-            total["pods"] = total.get("pods", Decimal(0)) + 1
-            for name, amount in quantities.pod_requests(worker.pod["spec"]).items():
-                total[name] = total.get(name, Decimal(0)) + amount
+            total["pods"] = total.get("pods", 0) + 1
+            for name, amount in requests(worker.pod["spec"]).items():
+                total[name] = total.get(name, 0) + amount
         return total
 
     def _remove_stale(self, objects: Mapping[Key, Object]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gke_notebook.sandbox.node import quantities
+from gke_notebook.sandbox.quantity import parse
 
 Object = dict[str, Any]
 
@@ -147,9 +148,8 @@ def resource_value(sources: Sources, reference: Mapping[str, Any], container: st
     amount = (resources.get(matched[1]) or {}).get(matched[2])
     if amount is None and matched[1] == "limits":
         amount = sources.node_allocatable.get(matched[2])
-    quantity = quantities.parse(amount if amount is not None else 0)
-    divisor = quantities.parse(reference.get("divisor") or 1) or quantities.parse(1)
-    return str(quantities.divided(quantity, divisor))
+    quantity = parse(amount if amount is not None else 0)
+    return str(math.ceil(quantity / (parse(reference.get("divisor") or 1) or 1)))
 
 
 def environment(container: Object, sources: Sources, base: Mapping[str, str]) -> dict[str, str]:

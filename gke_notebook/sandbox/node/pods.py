@@ -7,17 +7,17 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from gke_notebook.errors import ApiError, ClusterUnreachable
-from gke_notebook.sandbox.node import events, quantities, status, volumes
+from gke_notebook.sandbox.node import events, status, volumes
 from gke_notebook.sandbox.node.containers import Container
 from gke_notebook.sandbox.node.context import Context, PodDirectory, pod_directory_name
 from gke_notebook.sandbox.node.environment import Sources
 from gke_notebook.sandbox.node.status import ContainerRecord
 from gke_notebook.sandbox.node.status_writer import StatusWriter, delete_now
+from gke_notebook.sandbox.requests import amounts, requests
 
 Object = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class PodWorker:
         used: gives what the other pods of a node have requested, to see whether the pod fits.
     """
 
-    def __init__(self, context: Context, pod: Object, used: Callable[[str, str], Mapping[str, Decimal]]) -> None:
+    def __init__(self, context: Context, pod: Object, used: Callable[[str, str], Mapping[str, int]]) -> None:
         self._context = context
         self.pod = pod
         self._used = used
@@ -140,8 +140,8 @@ class PodWorker:
         node = str(self.pod["spec"]["nodeName"])
         allocatable = self._context.allocatable.get(node, {})
         used = self._used(node, self.pod["metadata"]["uid"])
-        wanted = {"pods": Decimal(1), **quantities.pod_requests(self.pod["spec"])}
-        return rejection(wanted, used, {name: quantities.parse(amount) for name, amount in allocatable.items()})
+        wanted = {"pods": 1, **requests(self.pod["spec"])}
+        return rejection(wanted, used, amounts(allocatable))
 
     async def _supervise(self) -> None:
         work = asyncio.create_task(self._work())
@@ -281,7 +281,7 @@ async def _all(tasks: list[asyncio.Task[int]]) -> None:
 
 
 def rejection(
-    wanted: Mapping[str, Decimal], used: Mapping[str, Decimal], allocatable: Mapping[str, Decimal]
+    wanted: Mapping[str, int], used: Mapping[str, int], allocatable: Mapping[str, int]
 ) -> tuple[str, str] | None:
     """Say why a node cannot take a pod, as a kubelet does, or None when it can.
 
@@ -291,17 +291,13 @@ def rejection(
         allocatable: what the node has for pods.
 
     Example:
-        >>> rejection({"cpu": Decimal(2)}, {}, {"cpu": Decimal(1)})[0]
+        >>> rejection({"cpu": 2000}, {}, {"cpu": 1000})[0]
         'OutOfcpu'
     """
     for name, amount in wanted.items():
-        have, taken = allocatable.get(name, Decimal(0)), used.get(name, Decimal(0))
+        have, taken = allocatable.get(name, 0), used.get(name, 0)
         if amount > 0 and taken + amount > have:
-            scale = 1000 if name == "cpu" else 1
-            text = (
-                f"Node didn't have enough resource: {name}, requested: {int(amount * scale)}, "
-                f"used: {int(taken * scale)}, capacity: {int(have * scale)}"
-            )
+            text = f"Node didn't have enough resource: {name}, requested: {amount}, used: {taken}, capacity: {have}"
             return f"OutOf{name}", f"Pod was rejected: {text}"
     return None
 

@@ -12,7 +12,7 @@ import re
 from datetime import datetime, timezone
 from typing import Any
 
-from gke_notebook.sandbox.apiserver import quantity
+from gke_notebook.sandbox import quantity
 from gke_notebook.sandbox.apiserver.decode import json_name
 from gke_notebook.sandbox.apiserver.schema import LIST, MAP, Field, Type, empty, zero
 from gke_notebook.sandbox.apiserver.status import quote

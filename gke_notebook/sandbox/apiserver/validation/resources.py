@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gke_notebook.sandbox.apiserver import formats, quantity
+from gke_notebook.sandbox import quantity
+from gke_notebook.sandbox.apiserver import formats
 from gke_notebook.sandbox.apiserver.status import FieldError, field_forbidden, invalid_value, required
 
 from .metadata import all_wrong

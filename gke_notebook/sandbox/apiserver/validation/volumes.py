@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gke_notebook.sandbox.apiserver import formats, quantity
+from gke_notebook.sandbox import quantity
+from gke_notebook.sandbox.apiserver import formats
 from gke_notebook.sandbox.apiserver.schema import schema
 from gke_notebook.sandbox.apiserver.status import (
     FieldError,
