@@ -63,6 +63,7 @@ def _parse(text: str) -> ast.Module:
         warnings.simplefilter("ignore")  # a warning about the cell's style is shown where the cell runs
         tree = ast.parse(text)
         # Also what only the compiler sees: `return` outside a function, a name both local and global.
+        # `await` at the top level is allowed: the launcher runs it as a notebook does.
         compile(text, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     return tree
 

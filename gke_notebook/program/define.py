@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from gke_notebook.program import describe, modules, sources
 from gke_notebook.program.scopes import references
-from gke_notebook.program.values import NotPlain, literal
+from gke_notebook.program.values import CONSTANTS, NotPlain, literal
 
 Kind = Literal["import", "function", "class", "value"]
 _LAZY = annotations.compiler_flag  # the feature that the first line imports
@@ -93,7 +93,8 @@ class Definer:
             return self._function(name, value, inner)
         if isinstance(value, type):
             return self._class(name, value) if value.__module__ == "__main__" else self._imported(name, value)
-        if callable(value) and (place := modules.locate(value, name)) is not None:
+        constant = type(value).__name__ in CONSTANTS
+        if (callable(value) or constant) and (place := modules.locate(value, name)) is not None:
             return self._import_from(name, *place)
         try:
             return self._value(name, value)
@@ -124,7 +125,7 @@ class Definer:
         self.check_module(module)
         first, *rest = path.split(".")
         if rest:
-            return Entry("import", f"{name} = __import__('importlib').import_module({module!r}).{path}\n")
+            return Entry("import", f"{name} = {modules.expression(module)}.{path}\n")
         return Entry("import", f"from {module} import {first}" + (f" as {name}\n" if first != name else "\n"))
 
     # Values.
@@ -142,7 +143,7 @@ class Definer:
         """Give the source that names a function, a class or a module inside a value."""
         if isinstance(value, types.ModuleType):
             self._checked(value.__name__)
-            return f"__import__('importlib').import_module({value.__name__!r})"
+            return modules.expression(value.__name__)
         name = getattr(value, "__name__", None)
         if isinstance(name, str) and getattr(builtins, name, None) is value:
             return name
@@ -152,7 +153,7 @@ class Definer:
         place = None if _defined_here(value) else modules.locate(value, name or "")
         if place is not None:
             self._checked(place[0])
-            return f"__import__('importlib').import_module({place[0]!r}).{place[1]}"
+            return f"{modules.expression(place[0])}.{place[1]}"
         for known, held in list(self.variables.items()):
             if held is value and known != own and not known.startswith("_"):
                 needs.add(known)
@@ -188,7 +189,7 @@ class Definer:
         cells = self._cells(function)
         free = frozenset(function.__code__.co_freevars)
         if isinstance(node, ast.Lambda):
-            body = f"({text}\n)"
+            body = f"({text}\n)" if "\n" in text or cells else text
             arguments = ", ".join(source for _, source, _ in cells)
             parameters = ", ".join(cell for cell, _, _ in cells)
             source = f"{name} = (lambda {parameters}: {body})({arguments})\n" if cells else f"{name} = {body}\n"

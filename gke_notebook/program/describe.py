@@ -58,6 +58,8 @@ def size_of(value: Any) -> int | None:
             return int(usage.sum() if hasattr(usage, "sum") else usage)
         if callable(getattr(value, "estimated_size", None)):
             return int(value.estimated_size())
+        if callable(getattr(value, "element_size", None)):
+            return int(value.element_size() * value.nelement())
         if isinstance(getattr(value, "nbytes", None), int):
             return int(value.nbytes)
         if callable(getattr(value, "parameters", None)) and callable(getattr(value, "state_dict", None)):
@@ -90,6 +92,8 @@ def what_to_do(name: str, value: Any) -> str:
         write = write or (f'{name}.write_parquet("{name}.parquet")' if package == "polars" else "")
         write = write or f'{name}.to_parquet("{name}.parquet")'
         return f"write it to a file with {write}, --include {name}.parquet and read it in the cell"
+    if kind == "PRNGKeyArray":
+        return "make the key in the cell with jax.random.key"
     if package in {"numpy", "jax", "jaxlib"} and hasattr(value, "shape"):
         return f'numpy.save("{name}.npy", {name}), --include {name}.npy and numpy.load it in the cell'
     if package == "torch" or callable(getattr(value, "state_dict", None)):

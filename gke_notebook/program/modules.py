@@ -37,6 +37,19 @@ def module_import(name: str, module: types.ModuleType, submodules: frozenset[str
     return "".join(f"{line}\n" for line in lines)
 
 
+def expression(module: str) -> str:
+    """Write an expression that gives a module and binds no name.
+
+    Args:
+        module: its full name.
+
+    Example:
+        >>> expression("math"), expression("os.path")
+        ("__import__('math')", "__import__('importlib').import_module('os.path')")
+    """
+    return f"__import__('importlib').import_module({module!r})" if "." in module else f"__import__({module!r})"
+
+
 def submodules_of(module: types.ModuleType, chains: frozenset[tuple[str, ...]]) -> frozenset[str]:
     """Say which modules below a module are used through it, so that they must be imported, too.
 
@@ -94,7 +107,8 @@ def _at_import(node: ast.AST) -> Iterator[ast.AST]:
 def locate(value: Any, name: str) -> tuple[str, str] | None:
     """Find from where an object can be imported.
 
-    The module that the object names is preferred; where that is private, the public package that shows it too.
+    Of the module that the object names and the packages around it, the outermost that holds it: what is private or
+    moved between versions is seldom there.
 
     Args:
         value: a function, a class or another object of a module.
@@ -115,9 +129,10 @@ def locate(value: Any, name: str) -> tuple[str, str] | None:
     candidates = [text for text in (path, name) if isinstance(text, str) and "<" not in text]
     if isinstance(home, str) and home != "__main__":
         parents = [home.rsplit(".", depth)[0] for depth in range(home.count("."), 0, -1)]
-        private = any(part.startswith("_") for part in home.split("."))
+        if home in {"posixpath", "ntpath"}:
+            home = "os.path"  # the notebook may run on another system than the job
         for text in candidates:
-            for module in [*parents, home] if private else [home, *parents]:
+            for module in [*parents, home]:
                 if _attribute(sys.modules.get(module), text) is value:
                     return module, text
     return _search(value, candidates, home)

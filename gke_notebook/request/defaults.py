@@ -172,10 +172,10 @@ def _imported(source: str) -> Iterable[str]:
             yield node.module.split(".")[0]
         elif (
             isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "__import__"
             and node.args
+            and ast.unparse(node.func).endswith(("__import__", "import_module"))
         ):
+            # As `program` writes the modules of values.
             first = node.args[0]
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value.split(".")[0]
