@@ -1,7 +1,8 @@
 """The one object a user, a magic or a widget holds: `Session`, its `Job`s and `Plan`s.
 
-The package is also what `gke_notebook.session()` calls: Python binds an imported submodule to its name in the parent, so a
-function of that name would be lost at the first import. The language's own way out is a module whose class can be called.
+The package is also what `gke_notebook.session()` calls: Python binds an imported submodule to its name in the parent,
+so a function of that name would be lost at the first import. The language's own way out is a module whose class can be
+called.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gke_notebook import insight, names
 from gke_notebook.cluster.client import MERGE_PATCH, Client
 from gke_notebook.cluster.resources import CONFIG_MAPS, JOBS, SERVICES, Resource
-from gke_notebook.errors import ApiError, GkeNotebookError, InvalidInput, JobFailed, StillRunning
+from gke_notebook.errors import ApiError, GkeNotebookError, InvalidInput, JobFailed, NotConnected, StillRunning
 from gke_notebook.insight.state import JobState
 from gke_notebook.launch.results import Collector
 from gke_notebook.objects import LogLine, Manifest
@@ -54,8 +54,14 @@ class Job:
 
     @property
     def state(self) -> JobState:
-        """The job at this moment."""
-        self._last = self._session.observer(self.namespace).state(self.name, self._last)
+        """The job at this moment; once it has ended, also when its session is closed."""
+        try:
+            observer = self._session.observer(self.namespace)
+        except NotConnected:
+            if self._last.ended:
+                return self._last
+            raise
+        self._last = observer.state(self.name, self._last)
         return self._last
 
     @property

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,13 +128,20 @@ class Session:
         Args:
             work: an async function of the client.
         """
-        if self._closed:
-            raise NotConnected(f"the session {self.context} is closed; run %gke_connect again")
+        self._check_open()
 
         async def run() -> T:
             return await work(self._client)
 
-        return self._loop.run(run())
+        try:
+            return self._loop.run(run())
+        except CancelledError:
+            self._check_open()  # it was closed meanwhile, by another thread
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NotConnected(f"the session {self.context} is closed; run %gke_connect again")
 
     def observer(self, namespace: str) -> Observer:
         """Give the observer of a namespace; the first call lists it.
@@ -140,6 +149,7 @@ class Session:
         Args:
             namespace: the namespace.
         """
+        self._check_open()
         found = self._observers.get(namespace)
         return found if found is not None else self.call(lambda _: self._observe(namespace))
 
@@ -169,15 +179,17 @@ class Session:
             return observer.subscribe(callback)
 
         stop = self.call(begin)
-        return lambda: None if self._closed else self.call_soon(stop)
+        return lambda: self.call_soon(stop)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Have something called on the background loop, without waiting.
+        """Have something called on the background loop, without waiting; nothing once the session is closed.
 
         Args:
             callback: what to call.
         """
-        self._loop.loop.call_soon_threadsafe(callback)
+        if not self._closed:
+            with contextlib.suppress(RuntimeError):  # it is being closed
+                self._loop.loop.call_soon_threadsafe(callback)
 
     def follow(self, job: Job, callback: Callable[[], None]) -> Callable[[], None]:
         """Stream a job's log in the background; see `Job.subscribe`."""

@@ -83,6 +83,7 @@ class JobCard:
         self._variable = variable
         self._rank: int | None = None
         self._painted: View | None = None
+        self._seen: tuple[JobState, Sequence[LogLine]] = (JobState(job.name, ""), ())
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._ended: list[Callable[[], None]] = []
@@ -104,15 +105,15 @@ class JobCard:
         """
         self._ended.append(callback)
 
-    def paint(self, *, final: bool = False) -> JobState:
+    def paint(self, *, final: bool = False, stale: bool = False) -> JobState:
         """Paint the card if it has changed.
 
         Args:
             final: whether the result may be asked for, because the job has ended.
+            stale: whether to paint what was seen last, because the job can no longer be asked.
         """
         with self._lock:
-            state = self.job.state
-            tail = self.job.tail(TAIL_LINES)
+            state, tail = self._seen = self._seen if stale else (self.job.state, self.job.tail(TAIL_LINES))
             ranks = range(max(1, state.ranks)) if self._rank is None else (self._rank,)
             returned = self._returned(state) if final else None
             hints = (self.hint,) if self.hint and not state.ended else ()
@@ -165,7 +166,7 @@ class JobCard:
             self.follow()
         except GkeNotebookError as error:
             self.notes = (f"this card is no longer updated: {error}",)
-            self.paint()
+            self.paint(stale=True)
 
     def _close(self) -> JobState:
         try:
