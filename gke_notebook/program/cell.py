@@ -78,6 +78,9 @@ def _explained(text: str, error: Exception) -> InvalidInput:
     lines = text.split("\n")
     special = [number for number, line in enumerate(lines) if number and _SPECIAL.match(line)]
     real = [number for number in special if _breaks(lines, special, number)]
+    first = next((number for number, line in enumerate(lines) if number and line.strip()), 0)
+    if lines[first].startswith("%%"):
+        real = [first]  # all below it is another language's
     if real:
         number = real[0]
         more = f" (and {len(real) - 1} more such lines)" if len(real) > 1 else ""

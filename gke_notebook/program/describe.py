@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import sys
@@ -10,7 +11,11 @@ from typing import Any
 
 from gke_notebook.specs import Program, ShippedName
 
-_SECRET = re.compile(r"token|secret|passw|api_?key|access_?key|private_?key|credential", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?:^|_)(?:token|secret|passwd|password|passphrase|credential)s?(?:$|_)|(?:api|access|private|secret)_?key",
+    re.IGNORECASE,
+)
+_SECRET_LENGTH = 8  # shorter ones are rather the padding tokens of a tokenizer
 
 
 def size_text(size: int) -> str:
@@ -146,11 +151,7 @@ def notes(program: Program) -> tuple[str, ...]:
     Args:
         program: the program.
     """
-    secret = [
-        name.name
-        for name in program.names
-        if name.kind == "value" and _SECRET.search(name.name) and "'" in name.source.replace('"', "'")
-    ]
+    secret = [name.name for name in program.names if name.kind == "value" and _holds_secret(name)]
     if not secret:
         return ()
     listed = ", ".join(secret)
@@ -159,6 +160,30 @@ def notes(program: Program) -> tuple[str, ...]:
         "keep secrets in a Kubernetes Secret or in Secret Manager and read them in the cell"
     )
     return (note,)
+
+
+def looks_secret(name: str, value: object) -> bool:
+    """Say whether a text looks like a password, a token or a key, by what it is called.
+
+    Args:
+        name: the name of a variable.
+        value: its value.
+
+    Example:
+        >>> looks_secret("HF_TOKEN", "hf_0123456789"), looks_secret("pad_token", "[PAD]"), looks_secret("n_tokens", 5)
+        (True, False, False)
+    """
+    plain = isinstance(value, str) and len(value) >= _SECRET_LENGTH and not any(map(str.isspace, value))
+    return plain and _SECRET.search(name) is not None
+
+
+def _holds_secret(shipped: ShippedName) -> bool:
+    try:
+        value = ast.literal_eval(shipped.source.partition("=")[2].strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    inside = value.items() if isinstance(value, dict) else ()
+    return looks_secret(shipped.name, value) or any(looks_secret(str(key), held) for key, held in inside)
 
 
 def _named(found: list[ShippedName], *, sizes: bool, most: int = 4) -> str:

@@ -124,6 +124,12 @@ def notes(spec: TrainSpec) -> tuple[str, ...]:
         spec: the job.
     """
     found = list(program.notes(spec.program))
+    secret = [name for name, value in spec.env if program.looks_secret(name, value)]
+    if secret:
+        found.append(
+            f"--env {', '.join(secret)} may be a secret: it stands in the Job, readable to whoever may read the "
+            "namespace's Jobs; keep secrets in Secret Manager and read them in the cell"
+        )
     if spec.accelerator is not None and catalog.accelerator(spec.accelerator.type).architecture != "amd64":
         found.append(f"nodes with {spec.accelerator.type} have Arm CPUs: {spec.image} must be built for arm64")
     if _PYTHON_IMAGE.fullmatch(spec.image):

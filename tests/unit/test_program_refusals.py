@@ -178,6 +178,7 @@ SPECIAL: dict[str, tuple[int, str]] = {
     "t = %time 1": (2, "magics"),
     "%%bash\nls": (2, "cell magic"),
     "x = 1\nprint?": (3, "help"),
+    "\n%%bash --bg\nexport A='{\n'": (3, "cell magic"),
     "?print": (2, "help"),
     "%pip install numpy scikit-learn -q": (2, "--requirements numpy,scikit-learn"),
     "!pip install -U torch": (2, "--requirements torch"),
@@ -279,11 +280,18 @@ def test_what_ipython_leaves_alone_is_never_called_a_magic(lines: list[str]) -> 
 
 
 def test_secrets_are_noted() -> None:
-    for name in ("hf_token", "API_KEY", "password"):
-        (note,) = program.notes(program.build(f"print({name})", {name: "abc"}))
+    for name, value in {"hf_token": "abc-12345", "API_KEY": "abc-12345", "login": {"password": "abc-12345"}}.items():
+        (note,) = program.notes(program.build(f"print({name})", {name: value}))
         assert name in note
         assert "abc" not in note
-    assert program.notes(program.build("print(n_tokens, rate)", {"n_tokens": 5, "rate": 0.1})) == ()
+    harmless = {
+        "n_tokens": 5,
+        "rate": 0.1,
+        "pad_token": "[PAD]",
+        "tokenizer_name": "bert-base-cased",
+        "secret": "a long text",
+    }
+    assert program.notes(program.build(f"print({', '.join(harmless)})", harmless)) == ()
 
 
 def test_summary_names_a_few() -> None:

@@ -147,7 +147,8 @@ def test_notes_on_what_the_image_lacks() -> None:
     assert "jax[cuda12]" in notes(framework="jax", gpu="l4")
     assert notes(framework="jax", gpu="l4", requirements="jax[cuda12]") == ""
     assert "built for arm64" in notes(gpu="gb200", image="me/train")
-    assert "may be a secret" in notes(cell="print(token)", variables={"token": "abc"})
+    assert "may be a secret" in notes(cell="print(token)", variables={"token": "abc-12345"})
+    assert "--env WANDB_API_KEY may be a secret" in notes(env={"WANDB_API_KEY": "abc-12345", "SEED": "1"})
 
 
 def test_what_travels_is_looked_through_too() -> None:
