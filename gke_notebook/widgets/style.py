@@ -19,7 +19,7 @@ def _palette(**fallbacks: str) -> str:
         "ok": "var(--jp-success-color1,var(--vscode-testing-iconPassed,{}))",
         "bad": "var(--jp-error-color1,var(--vscode-errorForeground,{}))",
         "busy": "var(--jp-brand-color1,var(--vscode-progressBar-background,{}))",
-        "wait": "var(--jp-warn-color1,var(--vscode-editorWarning-foreground,{}))",
+        "wait": "var(--jp-warn-color0,var(--vscode-editorWarning-foreground,{}))",
     }
     return ";".join(f"--gke-{name}:{known[name].format(value)}" for name, value in fallbacks.items())
 
@@ -64,8 +64,8 @@ div.gke-nb{{{_LIGHT};color:var(--gke-fg);font-family:var(--jp-ui-font-family,sys
 .gke-nb.gke-nb table th{{color:var(--gke-muted);font-weight:normal;border-bottom:1px solid var(--gke-line)}}
 .gke-nb.gke-nb .gke-grid{{display:flex;flex-wrap:wrap;gap:2px;margin:5px 0}}
 .gke-nb.gke-nb .gke-grid i{{width:10px;height:10px;border-radius:2px;background:currentColor;opacity:.85}}
-.gke-nb.gke-nb pre,.gke-nb.gke-nb code{{font-family:var(--jp-code-font-family,ui-monospace,monospace);
-  font-size:12px;margin:0;  background:none;color:inherit;border:0;padding:0}}
+.gke-nb.gke-nb pre,.gke-nb.gke-nb.gke-nb code{{font-family:var(--jp-code-font-family,ui-monospace,monospace);
+  font-size:12px;margin:0;background:none;color:inherit;border:0;padding:0}}
 .gke-nb.gke-nb pre{{white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4}}
 .gke-nb.gke-nb .gke-log{{background:var(--gke-raised);max-height:320px;overflow:auto;padding:4px 8px;margin:4px 0;
   display:flex;flex-direction:column-reverse}}

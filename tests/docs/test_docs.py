@@ -1,67 +1,31 @@
-"""What the documentation shows is what happens: its commands are run and its outputs compared.
-
-In a page, a block marked `ipython` is a notebook cell (all of one page share a kernel), a `text` block right after one is what it must
-print, and a `console` block holds `$ commands`, each followed by what it must print. `...` stands for anything.
-A block that follows the comment `<!-- not run: reason -->` is only shown.
-"""
+"""What the documentation shows is what happens: its commands are run and outputs compared (the form: pages.py)."""
 
 from __future__ import annotations
 
 import doctest
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
+from tests.docs.pages import GENERATED, KINDS, OUTPUTS, ROOT, Block, commands, pages, read_blocks
 from tests.support.home import SandboxHome, sandbox_home
 
-ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"(?P<skip><!-- not run: [^>]+ -->\n)?```(?P<kind>ipython|console|text)\n(?P<body>.*?)```\n", re.DOTALL)
 CHECKER = doctest.OutputChecker()
-
-
-@dataclass(frozen=True)
-class Block:
-    kind: str
-    body: str
-    line: int
-
-
-def blocks(page: Path) -> list[Block]:
-    text = page.read_text()
-    return [
-        Block(found["kind"], found["body"], text[: found.start()].count("\n") + 1)
-        for found in BLOCK.finditer(text)
-        if not found["skip"]
-    ]
-
-
-PAGES = [
-    path
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-    if any(block.kind != "text" for block in blocks(path))
-]
+RUN = [page for page in pages() if any(block.kind in ("ipython", "console") for block in read_blocks(page.read_text()))]
 
 
 def same(wanted: str, got: str) -> bool:
     """Compare as doctest does: `...` matches anything, runs of blanks are equal, trailing blanks do not count."""
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return CHECKER.check_output(wanted.strip() + "\n", got.strip() + "\n", flags)
-
-
-def commands(body: str) -> Iterator[tuple[str, str]]:
-    """Give each command of a console block with the output that must follow."""
-    for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
-        lines = part.splitlines()
-        end = next(i for i, line in enumerate(lines) if not line.endswith("\\"))
-        yield "\n".join(lines[: end + 1]), "\n".join(lines[end + 1 :]).strip()
 
 
 class Console:
@@ -71,47 +35,142 @@ class Console:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {**home.environment, "PATH": path, "COLUMNS": "200"}
         self.directory = directory
-        self.exports: list[str] = []
+
+    def check(self, place: str, block: Block) -> None:
+        found = list(commands(block.body))
+        assert found, f"{place}: a console block without a `$ command`"
+        for command, wanted in found:
+            got = self.run(command)
+            assert same(wanted, got), f"{place}: $ {command}\nwanted:\n{wanted}\ngot:\n{got}"
 
     def run(self, command: str) -> str:
         if command.startswith("make "):  # a test does not run the tests; that the target exists is what it can say
-            target = command.split()[1]
-            subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+            subprocess.run(["make", "-n", *command.split()[1:]], cwd=ROOT, check=True, capture_output=True)
             return ""
-        script = "\n".join(["set -euo pipefail", *self.exports, command])
+        if command.startswith("pip install -e"):  # nor does it install; that is what it was installed by
+            assert (ROOT / "pyproject.toml").is_file()
+            return ""
+        kept = self.directory / "environment"
+        keep = ['env --null > "$KEPT"'] if command.startswith("export ") else []
+        script = "\n".join(["set -euo pipefail", command, *keep])
         done = subprocess.run(
-            ["bash", "-c", script], env=self.environment, cwd=self.directory, capture_output=True, text=True,
-            timeout=120, check=False, stdin=subprocess.DEVNULL,
+            ["bash", "-c", script], env={**self.environment, "KEPT": str(kept)}, cwd=self.directory,
+            capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
-        if command.startswith("export "):
-            self.exports.append(command)
+        if keep:
+            self.environment = dict(line.split("=", 1) for line in kept.read_text().split("\0") if line)
+            kept.unlink()
         return done.stdout + done.stderr
 
 
+class Cells:
+    """Runs the cells of one page in one kernel, until a new one is asked for."""
+
+    def __init__(self, console: Console) -> None:
+        self.environment = {**console.environment, "JUPYTER_PLATFORM_DIRS": "1"}
+        self.directory = console.directory
+        self.client: NotebookClient | None = None
+
+    def start(self) -> NotebookClient:
+        self.stop()
+        notebook = nbformat.v4.new_notebook()
+        self.client = NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(self.directory)}})
+        self.client.km = self.client.create_kernel_manager()
+        self.client.start_new_kernel(env=self.environment)
+        self.client.start_new_kernel_client()
+        return self.client
+
+    def stop(self) -> None:
+        if self.client is not None:
+            self.client._cleanup_kernel()  # which nbclient calls itself at the end of execute()
+            self.client = None
+
+    def run(self, block: Block) -> tuple[str, str]:
+        """Run a cell; give what it shows, and the name of the error that it raises."""
+        client = self.client if self.client is not None and not block.new_kernel else self.start()
+        cell = nbformat.v4.new_code_cell(block.body.rstrip("\n"))
+        client.nb.cells.append(cell)
+        try:
+            client.execute_cell(cell, len(client.nb.cells) - 1)
+        except CellExecutionError as error:
+            return shown(cell), error.ename
+        return shown(cell), ""
+
+
 def shown(cell: nbformat.NotebookNode) -> str:
-    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-    return "\n".join(text.rstrip("\n") for text in texts)
+    """Give the text of a cell's outputs, as a terminal without colours would show it."""
+    texts = []
+    for output in cell.outputs:
+        if output.output_type == "error":
+            text = "\n".join(output.traceback)
+        else:
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+        texts.append(re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip("\n"))
+    return "\n".join(text for text in texts if text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def check_cell(cells: Cells, place: str, block: Block, wanted: str | None) -> None:
+    got, raised = cells.run(block)
+    if raised:
+        assert wanted is not None, f"{place}: raises {raised}, and the page does not show it:\n{got}"
+        assert raised in wanted, f"{place}: raises {raised}, which the page does not name:\n{got}"
+    assert wanted is None or same(wanted, got), f"{place}\nwanted:\n{wanted}\ngot:\n{got}"
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_page(page: Path, tmp_path: Path) -> None:
+    found = list(read_blocks(page.read_text()))
+    outputs = {block.follows.line: block.body for block in found if block.follows and block.kind in OUTPUTS}
+    left_out = []
     with sandbox_home(tmp_path) as home:
         console = Console(home, tmp_path)
-        notebook = nbformat.v4.new_notebook()
-        client = NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(tmp_path)}})
-        with client.setup_kernel(env={**console.environment, "JUPYTER_PLATFORM_DIRS": "1"}):
-            found = blocks(page)
-            for block, following in zip(found, [*found[1:], Block("", "", 0)], strict=True):
+        cells = Cells(console)
+        try:
+            for block in found:
                 place = f"{page.name}:{block.line}"
-                if block.kind == "console":
-                    for command, wanted in commands(block.body):
-                        got = console.run(command)
-                        assert not wanted or same(wanted, got), f"{place}: $ {command}\nwanted:\n{wanted}\ngot:\n{got}"
+                if block.only_shown:
+                    continue
+                if block.needs and shutil.which(block.needs, path=console.environment["PATH"]) is None:
+                    left_out.append(f"line {block.line} needs {block.needs}")
+                elif block.kind == "console":
+                    console.check(place, block)
                 elif block.kind == "ipython":
-                    cell = nbformat.v4.new_code_cell(block.body.rstrip("\n"))
-                    notebook.cells.append(cell)
-                    client.execute_cell(cell, len(notebook.cells) - 1)
-                    if following.kind == "text":
-                        got = shown(cell)
-                        assert same(following.body, got), f"{place}\nwanted:\n{following.body}\ngot:\n{got}"
+                    check_cell(cells, place, block, outputs.get(block.line))
+        finally:
+            cells.stop()
+    if left_out:
+        pytest.skip(f"{page.name} was run except for blocks that could not be: {', '.join(left_out)}")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_block_is_run_or_said_not_to_be(page: Path) -> None:
+    for block in read_blocks(page.read_text()):
+        place = f"{page.name}:{block.line}"
+        if block.only_shown or page.name in GENERATED:
+            continue
+        assert block.kind in KINDS, f"{place}: a block of kind {block.kind!r} is not run"
+        if block.kind in OUTPUTS:
+            before = block.follows
+            assert before is not None, f"{place}: an output without a cell before it"
+            assert before.kind == "ipython", f"{place}: an output without a cell before it"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    for target in targets:
+        path, _, anchor = target.partition("#")
+        if ":" in path:
+            continue
+        file = page if not path else page.parent / path
+        assert file.exists(), f"{page.name}: {target} does not exist"
+        if anchor:
+            assert anchor in anchors(file.read_text()), f"{page.name}: {target} has no such heading"
+
+
+def anchors(text: str) -> set[str]:
+    """Give the anchors of a page's headings as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

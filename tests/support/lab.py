@@ -105,15 +105,17 @@ def jupyter_lab(directory: Path, state: Path, environment: Mapping[str, str], *,
 
 
 @contextlib.contextmanager
-def browser_page(*, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Page]:
-    """Open a page in headless Chromium."""
+def browser_page(*, width: int = 1280, height: int = 900, dark: bool = False, scale: float = 1) -> Iterator[Page]:
+    """Open a page in headless Chromium; `scale` is how many pixels of a picture stand for one of the page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield browser.new_page(
-                viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if dark else "light",
+                device_scale_factor=scale,
             )
         finally:
             browser.close()
