@@ -71,6 +71,11 @@ class Collection(Generic[T]):
                 raise self._error from None
             raise TimeoutError(f"{self._reflector.resource.plural} were not read within {timeout:g} s") from None
 
+    def hurry(self) -> None:
+        """Read again now, if the last try has failed."""
+        if self._error is not None:
+            self._reflector.hurry()
+
     def subscribe(self, callback: Callable[[], None]) -> Unsubscribe:
         """Be told of changes, at most five times a second; the answer ends it.
 

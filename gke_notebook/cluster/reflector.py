@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
@@ -110,6 +111,11 @@ class Reflector(Generic[T]):
         self._deleted = decoders.deleted
         self._plain = self.type_ is dict
         self._progress = False
+        self._hurry = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Try again now, if the last try has failed; called on the event loop when the cluster is known to answer."""
+        self._hurry.set()
 
     async def run(self) -> None:
         """List, watch, and begin again after whatever breaks; runs until cancelled."""
@@ -140,7 +146,10 @@ class Reflector(Generic[T]):
                 continue
             # A server that ends every watch at once is not asked in a tight loop either.
             delay = min(_LONGEST_DELAY, delay * 2 or 0.1)
-            await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, no secret
+            pause = delay * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, no secret
+            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), pause)
+            self._hurry.clear()
 
     async def _list(self) -> None:
         raw = await self.client.list_raw(

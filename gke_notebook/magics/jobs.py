@@ -22,5 +22,5 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
         session = current()
         jobs = session.jobs(options.namespace, everyone=options.everyone)
         where = f"namespace {options.namespace or session.namespace}"
-        whose = "" if options.everyone else " of yours (--everyone shows all)"
+        whose = "" if options.everyone else "; --everyone also shows those of others"
         show(jobs_view([job.state for job in jobs], where=where + whose))

@@ -57,7 +57,7 @@ async def explain(client: Client, plan: Plan, manifest: Manifest, error: ApiErro
             "or --replace to delete it first when it has ended"
         )
     if error.reason == "NotFound" and error.details.get("kind") == "namespaces":
-        return InvalidInput(f"namespace {namespace!r} does not exist; {await _nearest_namespace(client, namespace)}")
+        return InvalidInput(f"namespace {namespace!r} does not exist; {await nearest_namespace(client, namespace)}")
     if error.status == 403:
         return ApiError(
             error.status, error.reason, f"{kind} {name}: {error.message} (nothing was created)", error.details
@@ -72,7 +72,13 @@ async def _free_name(client: Client, plan: Plan) -> str:
     return next(name for number in range(2, 10_000) if (name := f"{stem}-{number}") not in taken)
 
 
-async def _nearest_namespace(client: Client, namespace: str) -> str:
+async def nearest_namespace(client: Client, namespace: str) -> str:
+    """Say which namespace was meant, as far as we may know.
+
+    Args:
+        client: the client.
+        namespace: what was written.
+    """
     try:
         listed = await client.list(NAMESPACES)
     except ApiError:

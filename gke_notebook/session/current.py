@@ -6,7 +6,7 @@ import atexit
 import re
 from typing import TYPE_CHECKING
 
-from gke_notebook.errors import InvalidInput, NotConnected
+from gke_notebook.errors import InvalidInput, NotConnected, nearest
 
 if TYPE_CHECKING:
     from gke_notebook.cluster.connection import Connection
@@ -79,7 +79,12 @@ def _resolve(target: str | None, path: str | None) -> Connection:
         return resolve(parts["project"], parts["location"], parts["cluster"])
     if target is not None and target.count("/") > 2:
         raise InvalidInput(f"{target!r}: write PROJECT/LOCATION/CLUSTER, for example my-project/us-central1/my-cluster")
-    return kubeconfig.load(target, path)
+    try:
+        return kubeconfig.load(target, path)
+    except (InvalidInput, NotConnected) as error:
+        if target is not None and "did you mean" not in str(error) and "did you mean" in nearest(target, [SANDBOX]):
+            raise InvalidInput(f"there is no context {target!r}; {nearest(target, [SANDBOX])}") from error
+        raise
 
 
 def _close() -> None:

@@ -70,6 +70,12 @@ class Job:
         return self.state.phase
 
     @property
+    def trouble(self) -> str:
+        """Why the state may be out of date: the cluster does not answer, for example; empty when all is well."""
+        trouble = None if self._last.ended else self._session.observer(self.namespace).trouble
+        return "" if trouble is None else str(trouble)
+
+    @property
     def result(self) -> Any:
         """The value that the cell left in `result` on rank 0, None when it left none.
 

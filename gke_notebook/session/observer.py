@@ -15,6 +15,7 @@ from gke_notebook.insight.state import JobState
 
 _OURS = f"{names.MANAGED_BY}={names.MANAGER}"
 _SYNC_SECONDS = 30.0
+_PING_SECONDS = 5.0
 
 
 class Observer:
@@ -59,6 +60,29 @@ class Observer:
         for collection in (self._jobs, self._pods, self._events, self._nodes):
             if collection is not None:
                 await self._cache.release(collection)
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why the jobs are not up to date at the moment, None when they are."""
+        return self._jobs.error or self._pods.error
+
+    async def refresh(self) -> None:
+        """See that the jobs are up to date, and bring them up to date when the cluster answers again.
+
+        Raises:
+            GkeNotebookError: why they are not.
+        """
+        if self.trouble is None:
+            return
+        await self._cache.client.request("GET", "/version", timeout=_PING_SECONDS)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _PING_SECONDS
+        while (trouble := self.trouble) is not None:
+            if loop.time() > end:
+                raise trouble
+            self._jobs.hurry()
+            self._pods.hurry()
+            await asyncio.sleep(0.05)
 
     @property
     def nodes(self) -> tuple[objects.Node, ...] | None:

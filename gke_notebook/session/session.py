@@ -95,9 +95,8 @@ class Session:
             await client.get(NAMESPACES, namespace)
         except ApiError as error:
             if error.status == 404:
-                listed = await client.list(NAMESPACES)
-                known = [item["metadata"]["name"] for item in listed["items"]]
-                raise InvalidInput(f"namespace {namespace!r} does not exist; {nearest(namespace, known)}") from error
+                near = await create.nearest_namespace(client, namespace)
+                raise InvalidInput(f"namespace {namespace!r} does not exist; {near}") from error
             if error.status != 403:  # reading namespaces is a right of its own, and jobs do not need it
                 raise
 
@@ -153,10 +152,19 @@ class Session:
         found = self._observers.get(namespace)
         return found if found is not None else self.call(lambda _: self._observe(namespace))
 
+    def _fresh(self, namespace: str) -> Observer:
+        """Give the observer for a question of the user's, who must not be answered with what was so before."""
+        observer = self.observer(namespace)
+        if observer.trouble is not None:
+            self.call(lambda _: observer.refresh())
+        return observer
+
     async def _observe(self, namespace: str) -> Observer:
         async with self._opening:
             found = self._observers.get(namespace)
             if found is None:
+                if namespace != self.namespace:  # watching what does not exist would just see nothing
+                    await self._check_namespace(self._client, namespace)
                 found = Observer(self._cache, namespace)
                 try:
                     await found.start()
@@ -334,7 +342,7 @@ class Session:
             namespace: the session's by default.
             everyone: also those of other owners.
         """
-        observer = self.observer(namespace or self.namespace)
+        observer = self._fresh(namespace or self.namespace)
         states = [observer.state(name) for name in observer.names()]
         mine = [state for state in states if everyone or state.owner == self.owner]
         oldest = datetime.min.replace(tzinfo=timezone.utc)
@@ -356,7 +364,7 @@ class Session:
         Raises:
             InvalidInput: there is none of that name.
         """
-        observer = self.observer(namespace or self.namespace)
+        observer = self._fresh(namespace or self.namespace)
         known = observer.names()
         if name not in known:
             hint = nearest(name, known) if known else "there are no jobs; %%gke_train NAME makes one"

@@ -39,6 +39,10 @@ class Watched(Protocol):
         """Where it stands."""
 
     @property
+    def trouble(self) -> str:
+        """Why the state may be out of date, empty when it is not."""
+
+    @property
     def result(self) -> Any:
         """The result of rank 0."""
 
@@ -117,7 +121,9 @@ class JobCard:
             ranks = range(max(1, state.ranks)) if self._rank is None else (self._rank,)
             returned = self._returned(state) if final else None
             hints = (self.hint,) if self.hint and not state.ended else ()
-            view = job_view(state, fold(tail, ranks), returned, notes=(*self.notes, *hints))
+            trouble = "" if stale or state.ended else self.job.trouble
+            unsure = (f"no news from the cluster, still trying: {trouble}",) if trouble else ()
+            view = job_view(state, fold(tail, ranks), returned, notes=(*self.notes, *hints, *unsure))
             if final or view != self._painted:
                 self._canvas.paint(view, state, tail, final=final)
                 self._painted = view

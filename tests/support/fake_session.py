@@ -95,6 +95,7 @@ class FakeJob:
         self.name = steps[0].state.name
         self.namespace = steps[0].state.namespace
         self.cancelled = False
+        self.trouble = ""
 
     def hold(self) -> None:
         """Stay at the step that is reached."""
