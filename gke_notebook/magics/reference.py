@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from gke_notebook.magics.options import Magic
 from gke_notebook.magics.table import MAGICS
@@ -17,6 +18,10 @@ dollar sign. A word with spaces is quoted as in a POSIX shell. Option words are 
 """
 
 
+# What is typed in a notebook: magics with their words, options, variables.
+_TYPED = re.compile(r"%%?gke_\w+(?: NAME)?(?: --file PATH)?|--[a-z-]+(?: \$\w+)?|\$\$|\$\{\w+\}|\$\w+(?:\.\w+)*")
+
+
 def reference_markdown() -> str:
     """Give the reference of every magic as Markdown."""
     return "\n".join([_INTRODUCTION, *(_section(magic) for magic in MAGICS)])
@@ -26,7 +31,7 @@ def _section(magic: Magic) -> str:
     parser = magic.parser()
     word = f"%%{magic.name}" if magic.kind == "line_cell" else f"%{magic.name}"
     rows = [_row(action) for action in _actions(parser)]
-    lines = [f"## `{word}`", "", (parser.description or "").strip(), ""]
+    lines = [f"## `{word}`", "", _TYPED.sub(r"`\g<0>`", (parser.description or "").strip()), ""]
     if rows:
         lines += ["| option | meaning |", "|---|---|", *rows, ""]
     title, _, examples = (parser.epilog or "").partition("\n")

@@ -84,7 +84,9 @@ def notebook_variables(shell: Any) -> dict[str, Any]:
         shell: the interactive shell.
     """
     hidden = shell.user_ns_hidden
-    return {name: value for name, value in shell.user_ns.items() if name not in hidden or hidden[name] is not value}
+    found = {name: value for name, value in shell.user_ns.items() if name not in hidden or hidden[name] is not value}
+    # The cells that have run: a class without methods has its source nowhere else.
+    return {**found, "_ih": shell.user_ns["_ih"]} if "_ih" in shell.user_ns else found
 
 
 def environment(pairs: list[tuple[str, str]]) -> dict[str, str]:

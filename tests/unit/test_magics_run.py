@@ -78,6 +78,15 @@ def test_a_name_of_ipython_that_the_user_has_taken_travels(shell: InteractiveShe
     assert session.asked[0][1]["variables"]["open"] == 3
 
 
+def test_the_cells_that_have_run_are_at_hand_for_the_source_of_a_class(
+    shell: InteractiveShell, session: FakeSession
+) -> None:
+    shell.user_ns_hidden["_ih"] = shell.user_ns["_ih"]  # as a kernel does
+    shell.run_cell("class Plain:\n    factor = 6", store_history=True).raise_error()
+    shell.run_cell("%%gke_train a\n1").raise_error()
+    assert "class Plain" in session.asked[0][1]["variables"]["_ih"][-1]
+
+
 def test_options_that_were_not_written_are_left_to_the_session(shell: InteractiveShell, session: FakeSession) -> None:
     shell.run_cell("%%gke_train a\n1").raise_error()
     assert set(session.asked[0][1]) == {"name", "cell", "variables", "env", "include"}
