@@ -73,7 +73,7 @@ class Job:
     def trouble(self) -> str:
         """Why the state may be out of date: the cluster does not answer, for example; empty when all is well."""
         trouble = None if self._last.ended else self._session.observer(self.namespace).trouble
-        return "" if trouble is None else str(trouble)
+        return "" if trouble is None else self._session.in_words(trouble)
 
     @property
     def result(self) -> Any:

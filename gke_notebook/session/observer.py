@@ -67,13 +67,12 @@ class Observer:
         return self._jobs.error or self._pods.error
 
     async def refresh(self) -> None:
-        """See that the jobs are up to date, and bring them up to date when the cluster answers again.
+        """See that the cluster answers and the jobs are up to date; bring them up to date when it answers again.
 
         Raises:
             GkeNotebookError: why they are not.
         """
-        if self.trouble is None:
-            return
+        # A watch does not notice at once that the other side is silent; a question does.
         await self._cache.client.request("GET", "/version", timeout=_PING_SECONDS)
         loop = asyncio.get_running_loop()
         end = loop.time() + _PING_SECONDS

@@ -77,15 +77,7 @@ class Session:
         """
 
         async def look(client: Client) -> None:
-            try:
-                self.version, self.user = await version_and_user(client)
-            except ApiError as error:
-                if error.status == 401:
-                    raise NotConnected(
-                        f"{self.context}: the cluster does not accept the credentials (401); log in again, for GKE "
-                        "with `gcloud auth login`, and reconnect"
-                    ) from error
-                raise
+            self.version, self.user = await version_and_user(client)
             await self._check_namespace(client, self.namespace)
 
         self.call(look)
@@ -137,6 +129,19 @@ class Session:
         except CancelledError:
             self._check_open()  # it was closed meanwhile, by another thread
             raise
+        except ApiError as error:
+            if error.status == 401:
+                raise NotConnected(self.in_words(error)) from error
+            raise
+
+    def in_words(self, error: Exception) -> str:
+        """Say what an error means for the session: a refusal is "Unauthorized" to a server, and nothing more."""
+        if not isinstance(error, ApiError) or error.status != 401:
+            return str(error)
+        return (
+            f"{self.context}: the cluster does not accept the credentials (401); log in again, for GKE with "
+            "`gcloud auth login`, and reconnect"
+        )
 
     def _check_open(self) -> None:
         if self._closed:
@@ -155,8 +160,7 @@ class Session:
     def _fresh(self, namespace: str) -> Observer:
         """Give the observer for a question of the user's, who must not be answered with what was so before."""
         observer = self.observer(namespace)
-        if observer.trouble is not None:
-            self.call(lambda _: observer.refresh())
+        self.call(lambda _: observer.refresh())
         return observer
 
     async def _observe(self, namespace: str) -> Observer:
@@ -263,7 +267,7 @@ class Session:
             run=new_run(),
             **options,
         )
-        nodes = self.observer(spec.namespace).nodes
+        nodes = self._fresh(spec.namespace).nodes
         return planning.make_plan(spec, context=self.context, nodes=nodes)
 
     def check(self, plan: Plan, *, replace: bool = False) -> None:
@@ -373,7 +377,7 @@ class Session:
 
     def status(self) -> SessionStatus:
         """Say where we are connected, who we are, what is there and what we may do."""
-        nodes = self.observer(self.namespace).nodes
+        nodes = self._fresh(self.namespace).nodes
         may = self.call(lambda client: permissions(client, self.namespace))
         pods = self.call(lambda client: pods_everywhere(client, self.namespace)) if nodes else ()
         return SessionStatus(

@@ -123,14 +123,14 @@ def test_a_kernel_that_dies_leaves_its_job_running(world: World) -> None:
 
 def test_jobs_of_two_notebooks_on_one_port_do_not_meet(world: World) -> None:
     cell = """import os, socket, time
-rank, port = int(os.environ["RANK"]), int(os.environ["MASTER_PORT"])
+rank, job, port = int(os.environ["RANK"]), os.environ["GKE_NOTEBOOK_JOB"], 29500
 if rank == 0:
-    with socket.create_server((os.environ["MASTER_ADDR"], port)) as server:
+    with socket.create_server(("", port)) as server:
         result = sorted(server.accept()[0].recv(100).decode() for _ in range(2))
 while rank:
     try:
-        with socket.create_connection((os.environ["MASTER_ADDR"], port)) as peer:
-            peer.sendall(f"{os.environ['GKE_NOTEBOOK_JOB']} {rank}".encode())
+        with socket.create_connection((f"{job}-0.{job}", port)) as peer:
+            peer.sendall(f"{job} {rank}".encode())
         break
     except OSError:
         time.sleep(0.05)

@@ -80,9 +80,23 @@ def test_a_token_that_expires_while_connected(world: World) -> None:
             "object.__setattr__(gke.session().connection, 'token', static_token('expired-secret'))"
         )
         before = world.cluster.names()
-        said = book.run("%%gke_train x\nx = 1").mistake
-        assert "401" in said or "credentials" in said or "Unauthorized" in said
+        for line in ("%%gke_train x\nx = 1", "%gke_jobs", "%gke_status"):
+            said = book.run(line).mistake
+            assert "my-cluster: the cluster does not accept the credentials (401)" in said
+            assert "expired-secret" not in said
         assert world.cluster.names() == before
+
+
+def test_a_cluster_that_is_silent(world: World) -> None:
+    world.notebook.ok("%%gke_train before\nresult = 1")
+    pid = world.home.status()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for line in ("%gke_jobs", "%%gke_train other\nx = 1"):
+            assert "does not answer" in world.notebook.run(line, timeout=50).mistake
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert "before" in world.notebook.ok("%gke_jobs").text
 
 
 def test_a_cluster_that_dies_and_comes_back(world: World) -> None:
