@@ -308,10 +308,13 @@ class _Flow:
             if handler.name:
                 self.state.defined.discard(handler.name)
             ends.append(self.state)
-        self.state = _merge(ends)
-        dead, self.state.dead = self.state.dead, False
+        after = _merge(ends)
+        # The last block runs also when the body was left early; what follows it runs only when it was not.
+        self.state = _State(set(start.defined), start.maybe | after.maybe | after.defined)
         self.block(node.finalbody)
-        self.state.dead = self.state.dead or dead
+        removed = start.defined - self.state.defined
+        self.state.defined = (self.state.defined | after.defined) - removed
+        self.state.dead = self.state.dead or after.dead
 
     _trystar = _try
 

@@ -100,6 +100,10 @@ class _Writer:
     def _items(self, values: Iterable[Any]) -> str:
         return ", ".join(self.write(value) for value in values)
 
+    def _members(self, values: Iterable[Any]) -> str:
+        # In an order that does not depend on hash seeds, so that equal cells give equal text.
+        return ", ".join(sorted(self.write(value) for value in values))
+
     def _pairs(self, value: dict[Any, Any]) -> str:
         return "{" + ", ".join(f"{self.write(key)}: {self.write(item)}" for key, item in value.items()) + "}"
 
@@ -112,9 +116,9 @@ class _Writer:
         if kind is dict:
             return self._pairs(value)
         if kind is set:
-            return f"{{{self._items(_sorted(value))}}}" if value else "set()"
+            return f"{{{self._members(value)}}}" if value else "set()"
         if kind is frozenset:
-            return f"frozenset({{{self._items(_sorted(value))}}})" if value else "frozenset()"
+            return f"frozenset({{{self._members(value)}}})" if value else "frozenset()"
         if kind is slice:
             return f"slice({self._items((value.start, value.stop, value.step))})"
         if isinstance(value, enum.Enum):
@@ -247,11 +251,6 @@ def _integer(value: int) -> str:
     return repr(value) if value.bit_length() < 4096 else hex(value)  # long decimals are refused by Python 3.11
 
 
-def _sorted(values: Iterable[Any]) -> list[Any]:
-    """Give the members of a set in an order that does not depend on hash seeds, so that equal cells give equal text."""
-    return sorted(values, key=lambda value: (type(value).__name__, repr(value)))
-
-
 _DATES = {datetime.date, datetime.time, datetime.datetime, datetime.timedelta, datetime.timezone}
 _COLLECTIONS = {
     collections.OrderedDict,
@@ -271,8 +270,10 @@ _SIMPLE: dict[type, Callable[[Any], str]] = {
     str: repr,
     bytes: repr,
     bytearray: repr,
-    range: lambda value: f"range({value.start}, {value.stop}, {value.step})",
+    range: lambda value: f"range({_integer(value.start)}, {_integer(value.stop)}, {_integer(value.step)})",
     decimal.Decimal: lambda value: f"__import__('decimal').Decimal({str(value)!r})",
-    fractions.Fraction: lambda value: f"__import__('fractions').Fraction({value.numerator}, {value.denominator})",
+    fractions.Fraction: lambda value: (
+        f"__import__('fractions').Fraction({_integer(value.numerator)}, {_integer(value.denominator)})"
+    ),
     uuid.UUID: lambda value: f"__import__('uuid').UUID({str(value)!r})",
 }

@@ -36,7 +36,7 @@ def same(one: Any, two: Any) -> bool:
         return (math.isnan(one) and math.isnan(two)) or (one == two and math.copysign(1, one) == math.copysign(1, two))
     if isinstance(one, complex):
         return same(one.real, two.real) and same(one.imag, two.imag)
-    if isinstance(one, (list, tuple)):
+    if isinstance(one, (list, tuple, collections.deque)):
         return len(one) == len(two) and all(map(same, one, two))
     if isinstance(one, dict):
         return len(one) == len(two) and all(map(same, one.items(), two.items()))
@@ -204,4 +204,4 @@ def test_a_dataclass_with_more_than_its_fields() -> None:
 
 
 def test_sets_do_not_depend_on_hash_seeds() -> None:
-    assert literal({"b", "a", 3, "c"}) == "{3, 'a', 'b', 'c'}"
+    assert literal({"b", "a", 3, "c"}) == "{'a', 'b', 'c', 3}"
