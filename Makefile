@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	GKE_NOTEBOOK_HOME="$(DEMO_HOME)" $(BIN)/python examples/run.py examples/quickstart.ipynb --output $(BUILD)/demo
 
 test: apt $(VENV)/.test kubectl
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -13,7 +13,6 @@ from tests.support.kubectl import find_kubectl
 from tests.support.live import Cluster, World, eventually, open_world
 
 pytestmark = [
-    pytest.mark.xdist_group("training"),
     # jupyter_client leaves its sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]

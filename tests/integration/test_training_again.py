@@ -11,7 +11,6 @@ import pytest
 from tests.support.live import World, eventually, notebook, open_world, processes_with
 
 pytestmark = [
-    pytest.mark.xdist_group("training-again"),
     # jupyter_client leaves its sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]

@@ -9,7 +9,6 @@ import pytest
 from tests.support.live import World, notebook, open_world
 
 pytestmark = [
-    pytest.mark.xdist_group("training-mistakes"),
     # jupyter_client leaves its sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]

@@ -16,7 +16,6 @@ import yaml
 from tests.support.live import World, eventually, notebook, open_world
 
 pytestmark = [
-    pytest.mark.xdist_group("training-outages"),
     # jupyter_client leaves its sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]
