@@ -17,6 +17,7 @@ from nbclient.exceptions import CellExecutionError
 
 from tests.docs.pages import GENERATED, KINDS, OUTPUTS, ROOT, Block, commands, pages, read_blocks
 from tests.support.home import SandboxHome, sandbox_home
+from tests.support.kubectl import find_kubectl
 
 CHECKER = doctest.OutputChecker()
 RUN = [page for page in pages() if any(block.kind in ("ipython", "console") for block in read_blocks(page.read_text()))]
@@ -32,9 +33,29 @@ class Console:
     """Runs commands one by one; what one exports the next sees."""
 
     def __init__(self, home: SandboxHome, directory: Path) -> None:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {**home.environment, "PATH": path, "COLUMNS": "200"}
+        tools = directory / "tools"
+        tools.mkdir()
+        if (kubectl := find_kubectl()) is not None:
+            (tools / "kubectl").symlink_to(kubectl)
+        self.environment = {
+            **home.environment,
+            "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "COLUMNS": "200",
+            "NO_PROXY": "127.0.0.1",
+            # Nothing is left in the caches of whoever runs the tests.
+            "XDG_CACHE_HOME": str(directory / "cache"),
+            "KUBECACHEDIR": str(directory / "cache" / "kubectl"),
+        }
         self.directory = directory
+
+    def lacks(self, block: Block) -> str:
+        """Give the program that a block needs and that is not installed, empty for none."""
+        if block.needs and shutil.which(block.needs, path=self.environment["PATH"]) is None:
+            return block.needs
+        wants_kubectl = block.kind == "console" and any(
+            re.search(r"\bkubectl\b|\bKUBECONFIG\b", command) for command, _ in commands(block.body)
+        )
+        return "kubectl" if wants_kubectl and find_kubectl() is None else ""
 
     def check(self, place: str, block: Block) -> None:
         found = list(commands(block.body))
@@ -131,8 +152,8 @@ def test_page(page: Path, tmp_path: Path) -> None:
                 place = f"{page.name}:{block.line}"
                 if block.only_shown:
                     continue
-                if block.needs and shutil.which(block.needs, path=console.environment["PATH"]) is None:
-                    left_out.append(f"line {block.line} needs {block.needs}")
+                if lacking := console.lacks(block):
+                    left_out.append(f"line {block.line} needs {lacking}")
                 elif block.kind == "console":
                     console.check(place, block)
                 elif block.kind == "ipython":
