@@ -91,7 +91,7 @@ class Definer:
         inner = sources.unwrapped(value)
         if inner is not None and _of_notebook(inner):
             return self._function(name, value, inner)
-        if isinstance(value, type):
+        if isinstance(value, type) and type(value) is not types.GenericAlias:  # tuple[T] is both before 3.11
             return self._class(name, value) if value.__module__ == "__main__" else self._imported(name, value)
         constant = type(value).__name__ in CONSTANTS
         if (callable(value) or constant) and (place := modules.locate(value, name)) is not None:

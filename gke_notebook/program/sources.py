@@ -213,10 +213,9 @@ def _lambda(code: types.CodeType, history: tuple[str, ...]) -> Source:
             for node in ast.walk(_parsed(text))
             if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno
         ]
-        if len(found) > 1:
-            found = [node for node in found if _same_place(node, code)]
-        if len(found) == 1:
-            segment = ast.get_source_segment(text, found[0])
+        same = [node for node in found if _same_place(node, code)] if len(found) > 1 else found
+        if len(same) == 1:
+            segment = ast.get_source_segment(text, same[0])
             if segment is not None:
                 inner = ast.parse(f"({segment}\n)", mode="eval").body
                 assert isinstance(inner, ast.Lambda)
@@ -227,12 +226,19 @@ def _lambda(code: types.CodeType, history: tuple[str, ...]) -> Source:
 
 
 def _same_place(node: ast.Lambda, code: types.CodeType) -> bool:
-    positions = getattr(code, "co_positions", None)  # Python 3.11
-    if positions is None:
-        return False
+    positions = getattr(code, "co_positions", None)
+    if positions is None:  # before Python 3.11 code does not know its columns, but it shows what it does
+        alone = ast.fix_missing_locations(ast.Expression(node))
+        made = [found for found in compile(alone, "<lambda>", "eval").co_consts if isinstance(found, types.CodeType)]
+        return any(_does(found) == _does(code) for found in made)
     body = node.body
     place = (body.lineno, body.end_lineno, body.col_offset, body.end_col_offset)
     return place in set(positions())
+
+
+def _does(code: types.CodeType) -> tuple[object, ...]:
+    plain = tuple((type(value), value) for value in code.co_consts if not isinstance(value, types.CodeType))
+    return code.co_code, plain, code.co_names, code.co_varnames, code.co_freevars
 
 
 def _methods(owner: type) -> Iterator[types.CodeType]:
