@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gke_notebook.program.build import build
-from gke_notebook.program.describe import looks_secret, notes, summary
+from gke_notebook.program.describe import looks_secret, notes
 
-__all__ = ["build", "looks_secret", "notes", "summary"]
+__all__ = ["build", "looks_secret", "notes"]

@@ -91,7 +91,7 @@ class Definer:
         inner = sources.unwrapped(value)
         if inner is not None and _of_notebook(inner):
             return self._function(name, value, inner)
-        if isinstance(value, type) and type(value) is not types.GenericAlias:  # tuple[T] is both before 3.11
+        if isinstance(value, type) and not _is_alias(value):
             return self._class(name, value) if value.__module__ == "__main__" else self._imported(name, value)
         constant = type(value).__name__ in CONSTANTS
         if (callable(value) or constant) and (place := modules.locate(value, name)) is not None:
@@ -393,3 +393,7 @@ def _refusal(name: str, value: Any, reason: str) -> str:
     what = describe.what_is(value)
     plain = re.fullmatch(rf"an? {re.escape(type(value).__name__)}", reason)
     return f"{what}" + ("" if plain else f" ({reason})") + f"; {describe.what_to_do(name, value)}"
+
+
+def _is_alias(value: object) -> bool:
+    return isinstance(value, types.GenericAlias)  # which counts as a class before Python 3.11: tuple[T]

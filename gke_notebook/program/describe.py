@@ -115,36 +115,6 @@ def what_to_do(name: str, value: Any) -> str:
     return "compute it in the cell, write it to a file and --include that, or pass a plain value"
 
 
-def summary(program: Program) -> str:
-    """Say in one line what travels.
-
-    Args:
-        program: the program.
-
-    Example:
-        >>> summary(Program("# %%gke_train\\nprint(lr)", (ShippedName("lr", "value", "lr = 0.1"),)))
-        'ships: 1 cell (1 line), 1 value (lr 8 B)'
-    """
-    lines = max(1, len(program.cell.rstrip("\n").split("\n")) - 1)
-    parts = [f"1 cell ({lines} line{'s' if lines != 1 else ''})"]
-    for kind, plural in (("function", "functions"), ("class", "classes"), ("value", "values"), ("import", "imports")):
-        found = [name for name in program.names if name.kind == kind and name.name != "__future__"]
-        if not found:
-            continue
-        text = f"{len(found)} {kind if len(found) == 1 else plural}"
-        if kind != "import":
-            text += f" ({_named(found, sizes=kind == 'value')})"
-        parts.append(text)
-    if program.files:
-        size = sum(len(file.content) for file in program.files)
-        count = len(program.files)
-        parts.append(f"{count} file{'s' if count != 1 else ''} ({size_text(size)})")
-    if program.requirements:
-        count = len(program.requirements)
-        parts.append(f"{count} requirement{'s' if count != 1 else ''}")
-    return "ships: " + ", ".join(parts)
-
-
 def notes(program: Program) -> tuple[str, ...]:
     """Give what is worth knowing about a program before it is created.
 
@@ -184,10 +154,3 @@ def _holds_secret(shipped: ShippedName) -> bool:
         return False
     inside = value.items() if isinstance(value, dict) else ()
     return looks_secret(shipped.name, value) or any(looks_secret(str(key), held) for key, held in inside)
-
-
-def _named(found: list[ShippedName], *, sizes: bool, most: int = 4) -> str:
-    shown = [f"{name.name} {size_text(name.size)}" if sizes else name.name for name in found[:most]]
-    if len(found) > most:
-        shown.append(f"{len(found) - most} more")
-    return ", ".join(shown)

@@ -180,9 +180,8 @@ class Logbook:
                 ended = job.state.ended
                 if ended:
                     self._session.call(lambda _: _drain(lines))
-                dropped, kept = lines.dropped, list(lines.lines)
-                fresh = kept[max(0, given - dropped) :]
-                given = dropped + len(kept)
+                fresh = lines.after(given)
+                given = max(given, lines.dropped) + len(fresh)
                 yield from (line for line in sorted(fresh, key=_time) if rank is None or line.rank == rank)
                 if ended:
                     return

@@ -256,7 +256,7 @@ class Session:
 
         Example:
             >>> print(session.plan("hello", "print('hello')", nodes=2).placement)  # doctest: +SKIP
-            2 nodes, 2 ranks (1 CPU, 2 GiB each) on e2-standard-8
+            2 nodes, 2 ranks (1 CPU, 4 GiB each) on e2-standard-8
         """
         spec = request.build_spec(
             name,

@@ -23,7 +23,6 @@ from traitlets.config import Config
 from gke_notebook import program
 from gke_notebook.errors import InvalidInput
 from gke_notebook.program.cell import parse_cell, program_text
-from gke_notebook.specs import Program, ShippedName
 
 
 @pytest.fixture(scope="module")
@@ -292,8 +291,3 @@ def test_secrets_are_noted() -> None:
         "secret": "a long text",
     }
     assert program.notes(program.build(f"print({', '.join(harmless)})", harmless)) == ()
-
-
-def test_summary_names_a_few() -> None:
-    names = tuple(ShippedName(f"f{number}", "function", "") for number in range(6))
-    assert program.summary(Program("# x\na\n", names)) == "ships: 1 cell (1 line), 6 functions (f0, f1, f2, f3, 2 more)"

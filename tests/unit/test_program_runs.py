@@ -233,9 +233,13 @@ def test_included_modules_need_no_installing(
     sys.modules.pop("helper_of_mine")
 
 
-def test_summary(shell: InteractiveShell) -> None:
+def test_what_travels_and_of_which_kind(shell: InteractiveShell) -> None:
     run_cells(shell, "import json\ncfg = {'a': 1}\ndef f(): return json, cfg\nclass A: ...")
     shipped = program.build("f()\n\nA()\n", shell.user_ns, requirements=["numpy"])
-    assert program.summary(shipped) == (
-        "ships: 1 cell (3 lines), 1 function (f), 1 class (A), 1 value (cfg 15 B), 1 import, 1 requirement"
-    )
+    assert {name.name: name.kind for name in shipped.names} == {
+        "f": "function",
+        "A": "class",
+        "cfg": "value",
+        "json": "import",
+    }
+    assert shipped.requirements == ("numpy",)
