@@ -46,6 +46,7 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
             variables=variables,
             env=environment(options.env),
             include=tuple(options.include),
+            magic_line=cell is not None,
             **wanted,
         )
         if options.dry_run:

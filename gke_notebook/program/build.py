@@ -19,6 +19,7 @@ def build(
     include: Sequence[str] = (),
     base: Path | None = None,
     requirements: Sequence[str] = (),
+    magic_line: bool = True,
 ) -> Program:
     """Make a cell into a program that runs anywhere: find what it uses from the notebook and have that travel.
 
@@ -30,6 +31,7 @@ def build(
         include: files, folders and patterns to ship, relative to `base`.
         base: the notebook's directory; the working directory by default.
         requirements: requirement specifiers for pip, already checked.
+        magic_line: whether a magic line stands above the body, so that line numbers count it.
 
     Raises:
         InvalidInput: the cell has a syntax error or a magic, or uses something that cannot travel; the text names
@@ -40,7 +42,7 @@ def build(
         'rate = 0.1\\n'
     """
     lazy = variables.get("annotations") is annotations  # the feature itself, as the first line here imports it
-    text = program_text(cell, lazy_annotations=lazy)
+    text = program_text(cell, lazy_annotations=lazy, magic_line=magic_line)
     tree = parse_cell(text)
     place = Path.cwd() if base is None else Path(base)
     files = read_includes(include, place)

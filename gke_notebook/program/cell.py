@@ -24,14 +24,17 @@ _INSTALL = re.compile(
 )
 
 
-def program_text(body: str, *, lazy_annotations: bool = False) -> str:
+def program_text(body: str, *, lazy_annotations: bool = False, magic_line: bool = True) -> str:
     """Give the cell as it is shipped: a line that stands for the magic line, then the body.
 
     Args:
         body: the cell below the magic line.
         lazy_annotations: whether the notebook has said ``from __future__ import annotations``, which holds in every
             later cell.
+        magic_line: whether there is such a line; a file has none, and its line numbers are its own.
     """
+    if not magic_line and not lazy_annotations:
+        return body
     return f"{_LAZY_FIRST_LINE if lazy_annotations else FIRST_LINE}\n{body}"
 
 

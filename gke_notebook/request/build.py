@@ -35,6 +35,7 @@ def build_spec(
     owner: str = "",
     run: str = "",
     base: Path | None = None,
+    magic_line: bool = True,
 ) -> TrainSpec:
     """Check what a user asked for and complete it; the options first, so that a typing error costs no analysis.
 
@@ -58,6 +59,7 @@ def build_spec(
         owner: who submits it; made into a label value.
         run: the id of this run.
         base: the notebook's directory; the working directory by default.
+        magic_line: whether a magic line stands above the cell, so that line numbers count it.
 
     Raises:
         InvalidInput: something cannot be used; the text is one line with the nearest valid choice.
@@ -85,7 +87,14 @@ def build_spec(
     variables_set = parse.parse_env(env)
     checked_image = defaults.default_image(chosen, accelerator) if not image else parse.parse_image(image)
     wanted = defaults.default_requirements(chosen, checked_image, parse_requirements(requirements, place))
-    built = program.build(cell, variables or {}, include=_paths(include), base=place, requirements=wanted)
+    built = program.build(
+        cell,
+        variables or {},
+        include=_paths(include),
+        base=place,
+        requirements=wanted,
+        magic_line=magic_line,
+    )
     return TrainSpec(
         name=checked_name,
         program=built,

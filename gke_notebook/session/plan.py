@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from gke_notebook.objects import Manifest
 from gke_notebook.specs import TrainSpec
@@ -48,3 +50,8 @@ class Plan:
         if self.price is None or self.spec.max_duration is None:
             return None
         return self.price.usd_hour * self.spec.max_duration / 3600
+
+
+def new_run() -> str:
+    """Make the id of a run: the time it was planned, and something that no other has."""
+    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

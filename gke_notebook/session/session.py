@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from datetime import datetime, timezone
@@ -25,7 +24,7 @@ from gke_notebook.session import create, planning
 from gke_notebook.session.job import Job
 from gke_notebook.session.logbook import Logbook
 from gke_notebook.session.observer import Observer
-from gke_notebook.session.plan import Plan
+from gke_notebook.session.plan import Plan, new_run
 from gke_notebook.session.status import (
     SessionStatus,
     free_accelerators,
@@ -238,6 +237,7 @@ class Session:
         *,
         variables: Mapping[str, object] | None = None,
         namespace: str | None = None,
+        magic_line: bool = False,
         **options: Any,
     ) -> Plan:
         """Say what a training job would be; nothing is written.
@@ -247,6 +247,7 @@ class Session:
             cell: the source that runs in every rank, without the magic line.
             variables: the names that the cell may use, a notebook's user namespace.
             namespace: where it runs; the session's by default.
+            magic_line: whether a magic line stands above the source, so that line numbers count it.
             options: what else `request.build_spec` takes: ``gpu``, ``nodes``, ``procs_per_node``, ``framework``,
                 ``env``, ``requirements``, ``include``, ``image``, ``cpu``, ``memory``, ``max_duration``,
                 ``max_retries``.
@@ -265,6 +266,7 @@ class Session:
             namespace=namespace or self.namespace,
             owner=self.owner,
             run=new_run(),
+            magic_line=magic_line,
             **options,
         )
         nodes = self._fresh(spec.namespace).nodes
@@ -391,8 +393,3 @@ class Session:
             jobs=sum(not job.state.ended for job in self.jobs()),
             permissions=may,
         )
-
-
-def new_run() -> str:
-    """Make the id of a run: the time it was planned, and something that no other has."""
-    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

@@ -100,8 +100,8 @@ def ships(program: Program) -> list[str]:
         >>> ships(Program(cell="# %%gke_train\\nx = 1"))
         ['the cell (1 line, 19 B)']
     """
-    # The first line stands for the magic line.
-    written = max(1, program.cell.rstrip("\n").count("\n"))
+    source = program.cell.rstrip("\n").split("\n")
+    written = len(source) - ("%%gke_train" in source[0])  # that line stands for the magic line
     lines = [f"the cell ({count(written, 'line')}, {size(len(program.cell.encode()))})"]
     for kind, plural in _KINDS.items():
         found = [name for name in program.names if name.kind == kind and name.name != "__future__"]

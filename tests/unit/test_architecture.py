@@ -54,7 +54,7 @@ def test_every_import_is_a_declared_dependency() -> None:
     declared = {provided.get(name, name) for name in names}
     ours = [path for path in MODULES if not {"launch", "shim"} & set(path.parts)]
     used = {name for path in ours for name in imports(path)}
-    # Brought by what is declared: traitlets by IPython, requests and proto by Google's clients, jsonpointer by jsonpatch;
+    # Brought by what is declared: traitlets by IPython, requests and proto by Google, jsonpointer by jsonpatch;
     # packaging is used only where it happens to be.
     brought = {"traitlets", "proto", "requests", "packaging", "jsonpointer"}
     assert used - set(sys.stdlib_module_names) - {"gke_notebook"} <= declared | brought

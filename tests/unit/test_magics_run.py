@@ -66,6 +66,7 @@ def test_train_shows_plan_and_card_binds_the_job_and_returns_the_result(
     assert "get_ipython" not in variables
     assert "open" not in variables  # IPython's own, under which the built-in must be found
     assert asked == {
+        "magic_line": True,
         "name": "my-digits", "cell": "print(1)\n", "nodes": 2, "framework": "jax",
         "env": {"A": "1", "B": "2"}, "include": (),
     }  # fmt: skip
@@ -89,7 +90,7 @@ def test_the_cells_that_have_run_are_at_hand_for_the_source_of_a_class(
 
 def test_options_that_were_not_written_are_left_to_the_session(shell: InteractiveShell, session: FakeSession) -> None:
     shell.run_cell("%%gke_train a\n1").raise_error()
-    assert set(session.asked[0][1]) == {"name", "cell", "variables", "env", "include"}
+    assert set(session.asked[0][1]) == {"name", "cell", "variables", "env", "include", "magic_line"}
     assert session.asked[1] == ("apply", {"replace": False})
 
 
@@ -230,6 +231,7 @@ def test_the_line_form_runs_a_file(shell: InteractiveShell, session: FakeSession
     (tmp_path / "train.py").write_text("print('é')\n", encoding="utf-8")
     shell.run_cell(f"%gke_train digits --file {tmp_path}/train.py").raise_error()
     assert session.asked[0][1]["cell"] == "print('é')\n"
+    assert session.asked[0][1]["magic_line"] is False
     assert session.asked[0][1]["variables"] == {}
     for wrong, said in [
         ("%gke_train digits", "needs --file PATH"),

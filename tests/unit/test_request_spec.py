@@ -156,3 +156,10 @@ def test_what_travels_is_looked_through_too() -> None:
 
     shipped = program.build("print(x)", {"x": np.float32(1)})
     assert defaults.lacking_packages(shipped) == ("numpy",)
+
+
+def test_without_a_magic_line_line_numbers_are_the_files_own() -> None:
+    spec = request.build_spec("digits", "x = 1\nprint(x)\n", magic_line=False)
+    assert spec.program.cell == "x = 1\nprint(x)\n"
+    with pytest.raises(InvalidInput, match=r"'gone' \(line 2\)"):
+        request.build_spec("digits", "x = 1\nprint(gone)\n", magic_line=False)

@@ -15,7 +15,7 @@ from gke_notebook.objects import LogLine
 from gke_notebook.session import current, returned
 from gke_notebook.session.job import as_written
 from gke_notebook.session.logbook import last_of_each
-from gke_notebook.session.session import new_run
+from gke_notebook.session.plan import new_run
 
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
 
