@@ -144,7 +144,9 @@ class Session:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise NotConnected(f"the session {self.context} is closed; run %gke_connect again")
+            raise NotConnected(
+                f"the session {self.context} is closed; run %gke_connect, then %gke_wait NAME for a job of it"
+            )
 
     def observer(self, namespace: str) -> Observer:
         """Give the observer of a namespace; the first call lists it.
