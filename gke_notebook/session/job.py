@@ -215,7 +215,10 @@ class Job:
         return self.state.sentence
 
     def manifests(self) -> list[Manifest]:
-        """Give the job's objects as they are on the cluster, in creation order, without what the server added.
+        """Give the job's objects as they are on the cluster, in creation order, ready for `kubectl apply` elsewhere.
+
+        What the server adds about this one object (uid, versions, status, generated labels) is taken away; the
+        defaults that it filled in stay.
 
         Raises:
             GkeNotebookError: the job is no longer there.

@@ -54,4 +54,4 @@ class Plan:
 
 def new_run() -> str:
     """Make the id of a run: the time it was planned, and something that no other has."""
-    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    return f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"

@@ -34,7 +34,7 @@ def make_plan(spec: TrainSpec, *, context: str, nodes: Sequence[Node] | None) ->
     spec = replace(spec, price_usd_hour=None if price is None else price.usd_hour)
     notes = [*_notes(spec, fitting), *request.notes(spec)]
     if price is None:
-        notes.append("price unknown: the price list holds no such machine type")
+        notes.append(_no_price(fitting))
     return Plan(
         spec=spec,
         manifests=manifests.render(spec),
@@ -125,6 +125,11 @@ def _notes(spec: TrainSpec, fitting: Sequence[Node] | None) -> Iterable[str]:
         )
     elif fitting and all(node.metadata.labels.get(names.SIMULATED) == "true" for node in fitting):
         yield "simulated: the accelerators are pretended, the processes run on this machine, and nothing is billed"
+
+
+def _no_price(fitting: Sequence[Node] | None) -> str:
+    types = sorted({node.metadata.labels.get(MACHINE_TYPE_LABEL, "") for node in fitting or ()} - {""})
+    return f"price unknown: the price list of accelerator machines does not hold {' or '.join(types) or 'CPU nodes'}"
 
 
 def _one_of_each_type(nodes: Iterable[Node]) -> Iterable[Node]:

@@ -62,7 +62,7 @@ def read_result(found: Collector, state: JobState) -> Any:
     try:
         return found.result()
     except NotReturned as error:
-        raise GkeNotebookError(f"job {state.name!r}: {error}") from error
+        raise GkeNotebookError(f"job {state.name!r}: {error}") from None
 
 
 def read_output(found: Collector, state: JobState, directory: Path) -> dict[str, Path]:
@@ -86,4 +86,4 @@ def read_output(found: Collector, state: JobState, directory: Path) -> dict[str,
         directory.mkdir(parents=True, exist_ok=True)
         return {name: directory / name for name in unpack(archive, str(directory))}
     except NotReturned as error:
-        raise GkeNotebookError(f"job {state.name!r}: {error}") from error
+        raise GkeNotebookError(f"job {state.name!r}: {error}") from None

@@ -354,7 +354,7 @@ class Session:
         states = [observer.state(name) for name in observer.names()]
         mine = [state for state in states if everyone or state.owner == self.owner]
         oldest = datetime.min.replace(tzinfo=timezone.utc)
-        mine.sort(key=lambda state: state.created or oldest, reverse=True)
+        mine.sort(key=lambda state: (state.created or oldest, state.run), reverse=True)
         return [Job(self, state.name, state.namespace, state.run) for state in mine]
 
     def known_jobs(self) -> list[str]:
