@@ -54,12 +54,10 @@ def build() -> Path | None:
     print("building kubectl (once, some minutes) ...", file=sys.stderr)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
     subprocess.run(["go", "mod", "tidy"], cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(
-        ["go", "build", "-trimpath", "-ldflags", "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4 "
-         "-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=34",
-         "-o", str(target), "k8s.io/kubernetes/cmd/kubectl"],
-        cwd=source, env=environment, check=True,
-    )  # fmt: skip
+    version = "k8s.io/component-base/version"
+    flags = f"-s -w -X {version}.gitVersion=v1.34.4 -X {version}.gitMajor=1 -X {version}.gitMinor=34"
+    command = ["go", "build", "-trimpath", "-ldflags", flags, "-o", str(target), "k8s.io/kubernetes/cmd/kubectl"]
+    subprocess.run(command, cwd=source, env=environment, check=True)
     return target
 
 
