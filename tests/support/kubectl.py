@@ -52,14 +52,23 @@ class Kubectl:
 
     def __post_init__(self) -> None:
         config = self.home / "kubeconfig"
-        authority = test_certificates().authority.read_text()
-        config.write_text(kubeconfig.render(self.connection.server, authority, TOKEN, self.connection.namespace))
+        self.use(test_certificates().authority.read_text(), TOKEN)
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")},
             "KUBECONFIG": str(config),
             "HOME": str(self.home),
             "NO_PROXY": "127.0.0.1",
         }
+
+    def use(self, authority: str, token: str) -> None:
+        """Write the kubeconfig.
+
+        Args:
+            authority: the certificate to trust, in PEM.
+            token: the bearer token.
+        """
+        text = kubeconfig.render(self.connection.server, authority, token, self.connection.namespace)
+        (self.home / "kubeconfig").write_text(text)
 
     async def start(self, *arguments: str, stdin: str | None = None, **environment: str) -> asyncio.subprocess.Process:
         """Start kubectl and give the process.

@@ -1,0 +1,78 @@
+"""The two servers of the contract tests, and the record of what came of them: `build/contract.json`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gke_notebook.cluster.connection import Connection, static_token, tls_context
+from gke_notebook.sandbox import controllers
+from tests.contract import plane
+from tests.contract.both import Both
+from tests.support.apiserver import running_server
+
+MISSING = "no real control plane: `make control-plane` builds one, GKE_NOTEBOOK_CONTROL_PLANE names its directory"
+_RECORDS: list[dict[str, Any]] = []
+
+
+@pytest.fixture(scope="session")
+def real_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[plane.Plane | None]:
+    """The real control plane, None where there is none."""
+    running, folder = plane.shared(), plane.binaries()
+    if running is not None or folder is None:
+        yield running
+        return
+    with plane.running_plane(folder, tmp_path_factory.mktemp("control-plane")) as started:
+        yield started
+
+
+@pytest.fixture
+async def both(real_plane: plane.Plane | None, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Both]:
+    """The embedded server with its controllers, and the real control plane."""
+    real, access = None, ("", "")
+    if real_plane is not None:
+        real = Connection(
+            real_plane.server, tls=tls_context(ca_data=real_plane.authority), token=static_token(real_plane.token)
+        )
+        access = (real_plane.authority, real_plane.token)
+
+    def record(outcome: dict[str, Any]) -> None:
+        _RECORDS.append({"test": request.node.nodeid, **outcome})
+
+    async with running_server(tls=True) as connection:
+        running = asyncio.create_task(controllers.run(connection))
+        try:
+            yield Both(connection, real, tmp_path, record, _unavailable, access)
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+
+def _unavailable() -> None:
+    if os.environ.get("CI"):
+        pytest.fail(MISSING)  # what is promised of both servers is checked on both before it is merged
+    pytest.skip(MISSING)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Add what this process compared to the file; several processes may do so at once."""
+    if not _RECORDS:
+        return
+    file = session.config.rootpath / "build" / "contract.json"
+    file.parent.mkdir(exist_ok=True)
+    with (file.parent / "contract.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = json.loads(file.read_text()) if file.exists() else []
+        new = {(each["test"], each["kind"], each["feature"]): each for each in [*kept, *_RECORDS]}
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(list(new.values()), indent=1))
+        partial.replace(file)
