@@ -76,7 +76,7 @@ def running_plane(folder: Path, home: Path) -> Iterator[Plane]:
             folder / "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{client}", "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1", f"--secure-port={secure}", f"--tls-cert-file={pems.certificate}",
             f"--tls-private-key-file={pems.key}", f"--token-auth-file={tokens}", "--authorization-mode=Node,RBAC",
-            f"--service-account-key-file={pems.key}", f"--service-account-signing-key-file={pems.key}",
+            f"--service-account-key-file={_public(pems.key)}", f"--service-account-signing-key-file={pems.key}",
             "--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/16",
             "--allow-privileged", f"--cert-dir={home / 'certs'}",
         ],
@@ -100,6 +100,18 @@ def running_plane(folder: Path, home: Path) -> Iterator[Plane]:
             if name == "kube-apiserver":
                 _wait_ready(server, authority, process, home / f"{name}.log")
         yield Plane(server, TOKEN, authority)
+
+
+def _public(key: Path) -> Path:
+    """Write the public half of a private key beside it, and give its path."""
+    from cryptography.hazmat.primitives import serialization
+
+    public = serialization.load_pem_private_key(key.read_bytes(), None).public_key()
+    file = key.with_suffix(".public.pem")
+    file.write_bytes(
+        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    return file
 
 
 def shared() -> Plane | None:
