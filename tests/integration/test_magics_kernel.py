@@ -69,9 +69,9 @@ def test_a_mistake_is_one_line_and_stops_the_run_too() -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_other_cells_run_while_a_job_streams() -> None:
     notebook, error = execute(
-        "%%gke_train slow --no-wait\n1",
-        "slow.hold(); print(slow.phase in ('queued', 'running'))",
-        "slow.release()\n%gke_wait slow",
+        "%%gke_train held --no-wait\n1",
+        "print(held.phase in ('queued', 'running'))",
+        "held.release()\n%gke_wait held",
     )
     assert error is None
     assert notebook.cells[2].outputs[0].text == "True\n"

@@ -108,7 +108,7 @@ def test_a_cluster_that_dies_and_comes_back(world: World) -> None:
     )
     book.until(lambda: "rank 0 | begun" in reply.text, reply)
     for pid in sorted(world.home.processes()):
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             if b"gke_notebook.sandbox" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
     eventually(lambda: world.home.status()["state"] == "stopped")

@@ -217,6 +217,8 @@ class FakeSession:
     def apply(self, plan: Plan, *, replace: bool = False) -> FakeJob:
         self.asked.append(("apply", {"replace": replace}))
         job = self._make(plan.spec.name)
+        if plan.spec.name == "held":  # stays as it is until it is released, however slow the test is
+            job.hold()
         self.made[plan.spec.name] = job
         return job
 
