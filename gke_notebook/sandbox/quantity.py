@@ -79,12 +79,33 @@ def canonical(text: str | float) -> str:
 
 @lru_cache(maxsize=4096)
 def _canonical(text: str) -> str:
-    value, form = _parse(text)
+    return _write(*_parse(text))
+
+
+def add(first: str, second: str) -> str:
+    """Add two quantities; the sum is written in the form of the first, or of the second where the first is zero.
+
+    Args:
+        first: a quantity.
+        second: another.
+
+    Raises:
+        QuantityError: one is none.
+
+    Example:
+        >>> add("1Gi", "512Mi"), add("0", "1Gi"), add("500m", "1")
+        ('1536Mi', '1Gi', '1500m')
+    """
+    (one, form), (two, other) = _parse(first), _parse(second)
+    return _write(one + two, form if one else other)
+
+
+def _write(value: Fraction, form: str) -> str:
     if value == 0:
         return "0"
     sign, value = ("-", -value) if value < 0 else ("", value)
-    if form == "i" and value >= 1024:
-        number = -(-value.numerator // value.denominator)
+    if form == "i" and value >= 1024 and value.denominator == 1:
+        number = value.numerator
         power = 0
         while number % 1024 == 0 and power < len(_BINARY) - 1:
             number //= 1024

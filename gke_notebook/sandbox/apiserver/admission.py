@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import status
+from .admission_plugins import limit_ranges, quota
 from .kinds import Kind, find
 from .status import StatusError
 from .store import Store
@@ -91,6 +92,26 @@ def admit_create(store: Store, kind: Kind, obj: Object) -> None:
         _admit_priority(store, kind, obj)
         _admit_service_account(obj["spec"])
         _admit_tolerations(obj["spec"])
+        limit_ranges.set_defaults(store, obj)
+
+
+def validate_create(store: Store, kind: Kind, obj: Object) -> list[tuple[Object, Object]]:
+    """Refuse a new object as the validating plugins do.
+
+    Args:
+        store: the state.
+        kind: its kind.
+        obj: the object, valid, as it would be stored.
+
+    Returns:
+        The quotas to charge when it is stored (`quota.charge`).
+
+    Raises:
+        StatusError: 403.
+    """
+    if kind.kind == "Pod":
+        limit_ranges.check(store, kind, obj)
+    return quota.charges(store, kind, obj)
 
 
 def admit_update(kind: Kind, new: Object, old: Object) -> None:

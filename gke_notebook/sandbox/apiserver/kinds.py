@@ -150,6 +150,7 @@ _BY_KIND = {(kind.api_version, kind.kind): kind for kind in KINDS}
 
 # Bodies that are sent to subresources; the schema covers them, no path of their own serves them.
 BODY_KINDS: tuple[Kind, ...] = (
+    Kind("", "v1", "limitranges", "limitrange", "LimitRange", short_names=("limits",)),
     Kind("", "v1", "bindings", "binding", "Binding", verbs=("create",)),
     Kind("policy", "v1", "evictions", "eviction", "Eviction", verbs=("create",)),
     Kind("meta.k8s.io", "v1", "deleteoptions", "deleteoptions", "DeleteOptions", namespaced=False, verbs=()),
@@ -160,6 +161,10 @@ BINDING, EVICTION, DELETE_OPTIONS = BODY_KINDS
 def find(group: str, version: str, plural: str) -> Kind | None:
     """Find the kind a path is about.
 
+    Kind(
+        "", "v1", "resourcequotas", "resourcequota", "ResourceQuota", short_names=("quota",),
+        subresources=(_status(),),
+    ),
     Args:
         group: the API group, empty for the core group.
         version: the API version.

@@ -39,7 +39,7 @@ def prepare_create(kind: Kind, obj: Object) -> None:
     """
     if kind.kind == "Pod":
         obj["status"] = {"phase": "Pending"}
-    elif kind.kind == "Job":
+    elif kind.kind in {"Job", "ResourceQuota"}:
         obj["status"] = {}
     elif kind.kind == "Service":
         obj["status"] = {"loadBalancer": {}}

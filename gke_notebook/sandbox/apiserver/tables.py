@@ -170,6 +170,16 @@ def _priority_class(obj: Object, now: datetime) -> list[Any]:
     return [_name(obj), obj.get("value", 0), default, _age(obj, now), obj.get("preemptionPolicy", "")]
 
 
+def _quota(obj: Object, now: datetime) -> list[Any]:
+    found = obj.get("status") or {}
+    requests: list[str] = []
+    limits: list[str] = []
+    for name, hard in sorted((found.get("hard") or {}).items()):
+        shown = f"{name}: {(found.get('used') or {}).get(name, '0')}/{hard}"
+        (limits if name.startswith("limits.") else requests).append(shown)
+    return [_name(obj), ", ".join(requests), ", ".join(limits), _age(obj, now)]
+
+
 def _other(obj: Object, now: datetime) -> list[Any]:
     del now
     return [_name(obj), obj["metadata"].get("creationTimestamp", "")]
@@ -206,6 +216,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], Cells]] = {
     "Lease": (("Name", "Holder", "Age"), _lease),
     "ServiceAccount": (("Name", "Secrets", "Age"), _service_account),
     "Endpoints": (("Name", "Endpoints", "Age"), _endpoints),
+    "ResourceQuota": (("Name", "Request", "Limit", "Age"), _quota),
     "PriorityClass": (("Name", "Value", "Global-Default", "Age", "PreemptionPolicy"), _priority_class),
 }  # fmt: skip
 _OTHER: tuple[tuple[str, ...], Cells] = (("Name", "Created At"), _other)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import admission, metadata, status, strategy
+from .admission_plugins import quota
 from .apply import server_side_apply, track
 from .kinds import STATUS, Kind
 from .options import WriteOptions
@@ -77,10 +78,12 @@ def _create(
     metadata.begin(kind.kind, meta, stamp)
     strategy.prepare_create(kind, obj)
     warnings = prepare_create(kind, obj)
+    charges = admission.validate_create(store, kind, obj)
     if store.get(kind, target.namespace, name) is not None:
         raise status.already_exists(kind, name)
     if options.dry_run:
         return encode_object(kind, obj), warnings
+    quota.charge(store, charges)
     return store.put(kind, obj, now).body, warnings
 
 
@@ -155,6 +158,7 @@ def replace(
         admission.admit_update(kind, new, old)
     strategy.prepare_update(kind, new, old, target.subresource)
     warnings = prepare_update(kind, new, old, target.subresource)
+    charges = [] if target.subresource else quota.charges(store, kind, new, old)
     metadata.bump_generation(new, old)
     now = time.time()
     if not owned:
@@ -170,6 +174,7 @@ def replace(
         return Written(entry.body, 200, warnings)  # nothing has changed, so nobody is told
     if options.dry_run:
         return Written(encode_object(kind, new), 200, warnings)
+    quota.charge(store, charges)
     return Written(store.put(kind, new, now).body, 200, warnings)
 
 

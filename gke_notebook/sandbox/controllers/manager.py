@@ -11,6 +11,7 @@ from gke_notebook.sandbox.controllers.gc import GarbageCollector
 from gke_notebook.sandbox.controllers.job_controller import JobController
 from gke_notebook.sandbox.controllers.namespaces import NamespaceController
 from gke_notebook.sandbox.controllers.nodes import NodeController
+from gke_notebook.sandbox.controllers.resource_quotas import ResourceQuotaController
 from gke_notebook.sandbox.controllers.scheduler import Scheduler
 from gke_notebook.sandbox.controllers.serviceaccounts import ServiceAccountController
 
@@ -32,6 +33,7 @@ async def run(connection: Connection) -> None:
             NamespaceController(context),
             ServiceAccountController(context),
             NodeController(context),
+            ResourceQuotaController(context),
         )
         tasks = [
             asyncio.create_task(context.recorder.run()),

@@ -10,7 +10,7 @@ from gke_notebook.sandbox.apiserver.kinds import Kind
 from gke_notebook.sandbox.apiserver.schema import type_of
 from gke_notebook.sandbox.apiserver.status import FieldError
 
-from . import core, jobs, pod_status, pods, services
+from . import core, jobs, pod_status, pods, quotas, services
 from .defaults import copy_template_labels, set_defaults
 from .fields import FieldTypeError, normalize
 from .metadata import check_metadata, check_metadata_update
@@ -163,6 +163,8 @@ def _warnings(kind: Kind, obj: dict[str, Any]) -> list[str]:
     if wrong:
         text = (
             "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
+    if kind.kind == "ResourceQuota":
+        return quotas.check_quota_status(new)
             f"a DNS label is recommended: [{' '.join(wrong)}]"
         )
         warnings.insert(0, text)
@@ -190,3 +192,6 @@ _UPDATE_CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[FieldE
     "Node": core.check_node_update,
     "PriorityClass": core.check_priority_class_update,
 }
+    "ResourceQuota": quotas.check_quota,
+    "LimitRange": quotas.check_limit_range,
+    "ResourceQuota": quotas.check_quota_update,

@@ -10,6 +10,7 @@ from typing import Any
 from gke_notebook.sandbox.apiserver.kinds import Kind
 
 from .core import merge_string_data
+from .quotas import set_limit_defaults
 
 Object = dict[str, Any]
 
@@ -53,6 +54,8 @@ def set_defaults(kind: Kind, obj: Object) -> None:
 
 
 def _pod(obj: Object) -> None:
+    elif name == "LimitRange":
+        set_limit_defaults(obj)
     spec = obj.setdefault("spec", {})
     for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
         resources = container.setdefault("resources", {})

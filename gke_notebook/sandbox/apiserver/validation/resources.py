@@ -41,13 +41,31 @@ def may_overcommit(name: str) -> bool:
     return is_native(name) and not name.startswith(_HUGE_PAGES)
 
 
-def _check_name(name: str, field: str) -> list[FieldError]:
+def check_standard_name(name: str, field: str) -> list[FieldError]:
+    """Check the name of a resource.
+
+    Args:
+        name: the resource.
+        field: the path of its value.
+    """
     errors = all_wrong(field, name, formats.qualified_name(name))
-    if "/" not in name:
-        huge = name.startswith(_HUGE_PAGES)
-        if not errors and not huge and name not in _STANDARD_RESOURCES:
+    if "/" not in name and not errors:
+        huge = name.startswith((_HUGE_PAGES, "requests." + _HUGE_PAGES))
+        if not huge and name not in _STANDARD_RESOURCES:
             errors.append(invalid_value(field, name, "must be a standard resource type or fully qualified"))
-        if not huge and name not in _CONTAINER_RESOURCES:
+    return errors
+
+
+def check_container_name(name: str, field: str) -> list[FieldError]:
+    """Check the name of a resource that containers ask for.
+
+    Args:
+        name: the resource.
+        field: the path of its value.
+    """
+    errors = check_standard_name(name, field)
+    if "/" not in name:
+        if not name.startswith(_HUGE_PAGES) and name not in _CONTAINER_RESOURCES:
             errors.append(invalid_value(field, name, "must be a standard resource for containers"))
     elif not is_native(name) and (name.startswith("requests.") or formats.qualified_name("requests." + name)):
         errors.append(invalid_value(field, name, "doesn't follow extended resource name standard"))
@@ -83,7 +101,7 @@ def check_requirements(resources: dict[str, Any], field: str) -> list[FieldError
     for part, values in (("limits", limits), ("requests", requests)):
         for name, value in values.items():
             where = f"{field}.{part}[{name}]"
-            errors += _check_name(name, where)
+            errors += check_container_name(name, where)
             errors += check_quantity(name, value, where)
             if part == "requests":
                 errors += _check_against_limit(name, value, limits, field)

@@ -1,0 +1,1 @@
+"""Admission plugins that look at further objects: quotas, limit ranges, pod security, service accounts."""
