@@ -109,6 +109,7 @@ KINDS: tuple[Kind, ...] = (
         verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
         subresources=(Subresource("finalize", ("update",)), _status()),
     ),
+    Kind("", "v1", "limitranges", "limitrange", "LimitRange", short_names=("limits",)),
     Kind("", "v1", "nodes", "node", "Node", namespaced=False, short_names=("no",), subresources=(_status(),)),
     Kind(
         "", "v1", "pods", "pod", "Pod", short_names=("po",), categories=("all",),
@@ -118,6 +119,10 @@ KINDS: tuple[Kind, ...] = (
             Subresource("log", ("get",)),
             _status(),
         ),
+    ),
+    Kind(
+        "", "v1", "resourcequotas", "resourcequota", "ResourceQuota", short_names=("quota",),
+        subresources=(_status(),),
     ),
     Kind("", "v1", "secrets", "secret", "Secret"),
     Kind("", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", short_names=("sa",)),
@@ -150,7 +155,6 @@ _BY_KIND = {(kind.api_version, kind.kind): kind for kind in KINDS}
 
 # Bodies that are sent to subresources; the schema covers them, no path of their own serves them.
 BODY_KINDS: tuple[Kind, ...] = (
-    Kind("", "v1", "limitranges", "limitrange", "LimitRange", short_names=("limits",)),
     Kind("", "v1", "bindings", "binding", "Binding", verbs=("create",)),
     Kind("policy", "v1", "evictions", "eviction", "Eviction", verbs=("create",)),
     Kind("meta.k8s.io", "v1", "deleteoptions", "deleteoptions", "DeleteOptions", namespaced=False, verbs=()),
@@ -161,10 +165,6 @@ BINDING, EVICTION, DELETE_OPTIONS = BODY_KINDS
 def find(group: str, version: str, plural: str) -> Kind | None:
     """Find the kind a path is about.
 
-    Kind(
-        "", "v1", "resourcequotas", "resourcequota", "ResourceQuota", short_names=("quota",),
-        subresources=(_status(),),
-    ),
     Args:
         group: the API group, empty for the core group.
         version: the API version.

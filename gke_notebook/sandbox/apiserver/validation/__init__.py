@@ -150,6 +150,8 @@ def _check_status(kind: Kind, new: dict[str, Any], old: dict[str, Any]) -> list[
         return core.check_node(new) + core.check_node_update(new, old)
     if kind.kind == "Pod":
         return pod_status.check_pod_status(new, old)
+    if kind.kind == "ResourceQuota":
+        return quotas.check_quota_status(new)
     return []
 
 
@@ -163,8 +165,6 @@ def _warnings(kind: Kind, obj: dict[str, Any]) -> list[str]:
     if wrong:
         text = (
             "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
-    if kind.kind == "ResourceQuota":
-        return quotas.check_quota_status(new)
             f"a DNS label is recommended: [{' '.join(wrong)}]"
         )
         warnings.insert(0, text)
@@ -184,6 +184,8 @@ _CHECKS: dict[str, _Check] = {
     "Namespace": core.check_namespace,
     "Lease": core.check_lease,
     "PriorityClass": core.check_priority_class,
+    "ResourceQuota": quotas.check_quota,
+    "LimitRange": quotas.check_limit_range,
 }
 _UPDATE_CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[FieldError]]] = {
     "ConfigMap": core.check_data_update,
@@ -191,7 +193,5 @@ _UPDATE_CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[FieldE
     "Service": services.check_service_update,
     "Node": core.check_node_update,
     "PriorityClass": core.check_priority_class_update,
-}
-    "ResourceQuota": quotas.check_quota,
-    "LimitRange": quotas.check_limit_range,
     "ResourceQuota": quotas.check_quota_update,
+}

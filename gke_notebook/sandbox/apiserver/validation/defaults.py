@@ -51,11 +51,11 @@ def set_defaults(kind: Kind, obj: Object) -> None:
                 port.setdefault("protocol", "TCP")
     elif name == "PriorityClass":
         obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    elif name == "LimitRange":
+        set_limit_defaults(obj)
 
 
 def _pod(obj: Object) -> None:
-    elif name == "LimitRange":
-        set_limit_defaults(obj)
     spec = obj.setdefault("spec", {})
     for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
         resources = container.setdefault("resources", {})
