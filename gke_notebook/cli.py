@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from gke_notebook._version import __version__
 from gke_notebook.errors import GkeNotebookError
@@ -30,6 +31,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="add N nodes whose pods only pretend to run, for tests of scale",
     )  # fmt: skip
     up.add_argument("--port", type=int, default=0, metavar="PORT", help="the API server's port (default: any free one)")
+    up.add_argument(
+        "--control-plane", default="", metavar="DIR",
+        help="run a real control plane, whose programs lie in DIR, in place of the embedded one (default: the folder "
+        "named by KUBEBUILDER_ASSETS, if it is set); `make control-plane` builds one",
+    )  # fmt: skip
     up.add_argument("--json", action="store_true", help="print the status as JSON")
 
     down = verbs.add_parser("down", help="end the sandbox and all its processes, and remove its files")
@@ -77,6 +83,7 @@ def _sandbox(arguments: argparse.Namespace) -> int:
             runtimes=tuple(parse_runtime(text) for text in arguments.runtime),
             simulated_nodes=arguments.simulated_nodes,
             port=arguments.port,
+            control_plane=str(Path(arguments.control_plane).expanduser().absolute()) if arguments.control_plane else "",
         )
         running, started = control.up(home, options)
         if arguments.json:
@@ -102,10 +109,14 @@ def _sandbox(arguments: argparse.Namespace) -> int:
     else:
         print(f"state       {'running' if found.ready else 'starting'} (process {found.pid})")
         print(f"kubernetes  {found.kubernetes}")
+        folder = found.options.control_plane
+        print(f"            real, from {folder}: {', '.join(found.components)}" if folder else "            embedded")
         print(f"gke         {found.gke}")
         print(f"prometheus  {found.prometheus}")
         print(f"kubeconfig  {found.kubeconfig}")
         print(f"home        {found.home}")
+        for report in found.reports:
+            print("restarted   " + report.replace("\n", "\n            "))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's second process: controllers, scheduler and node agent, ordinary clients of the API server.
+"""The sandbox's second process: node agent, controllers and scheduler, ordinary clients of the API server.
 
 It reads its settings from standard input and keeps reading: the end of that input means that the main process is gone.
 """
@@ -45,11 +45,11 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         tls_certificate=Path(settings.certificate),
         tls_key=Path(settings.key),
         registered=_announce,
+        client_authority=Path(settings.client_authority) if settings.client_authority else None,
     )
-    tasks = [
-        asyncio.create_task(controllers.run(connection), name="controllers"),
-        asyncio.create_task(node.run(connection, config), name="node agent"),
-    ]
+    tasks = [asyncio.create_task(node.run(connection, config), name="node agent")]
+    if settings.controllers:
+        tasks.insert(0, asyncio.create_task(controllers.run(connection), name="controllers"))
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     # Controllers first, so that none of them replaces a pod that the node agent is about to end.

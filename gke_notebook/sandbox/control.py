@@ -15,10 +15,12 @@ from pathlib import Path
 import msgspec
 
 from gke_notebook.errors import GkeNotebookError, InvalidInput
+from gke_notebook.sandbox.controlplane import binaries
 from gke_notebook.sandbox.home import Home
 from gke_notebook.sandbox.options import Options, Running
 
 _START_SECONDS = 30.0
+_START_SECONDS_REAL = 180.0  # a real control plane takes some seconds, and much longer on a busy machine
 _STOP_SECONDS = 20.0
 
 
@@ -51,22 +53,39 @@ def up(home: Home, options: Options) -> tuple[Running, bool]:
         What runs, and whether it was started by this call.
 
     Raises:
-        InvalidInput: one is up already with other options.
+        InvalidInput: one is up already with other options, or the control plane asked for is not whole.
         SandboxFailed: it did not come up.
     """
     home.create()
     with _command_lock(home):
         found = status(home)
         if found is not None and found.ready:
-            if options not in (Options(), found.options):
+            if found.options not in (options, _wanted(options)) and options != Options():
                 raise InvalidInput(
                     "a sandbox is up already with other options; `gke-notebook sandbox down --keep`, then up again"
                 )
             return found, False
         if not home.running():
             home.run_file.unlink(missing_ok=True)
+            options = _wanted(options)
+            if options.control_plane:
+                _check_control_plane(options.control_plane)
             _start(home, options)
-        return _wait_ready(home), True
+        return _wait_ready(home, _START_SECONDS_REAL if options.control_plane else _START_SECONDS), True
+
+
+def _wanted(options: Options) -> Options:
+    """Give the options with the control plane that the environment names, where none is named by an option."""
+    folder = os.environ.get(binaries.ENVIRONMENT, "")
+    if options.control_plane or not folder:
+        return options
+    return msgspec.structs.replace(options, control_plane=str(Path(folder).expanduser().absolute()))
+
+
+def _check_control_plane(folder: str) -> None:
+    named = os.environ.get(binaries.ENVIRONMENT, "")
+    same = named and str(Path(named).expanduser().absolute()) == folder
+    binaries.find(Path(folder), f"{binaries.ENVIRONMENT}" if same else "--control-plane")
 
 
 def _start(home: Home, options: Options) -> None:
@@ -81,9 +100,9 @@ def _start(home: Home, options: Options) -> None:
         )  # fmt: skip
 
 
-def _wait_ready(home: Home) -> Running:
+def _wait_ready(home: Home, seconds: float = _START_SECONDS) -> Running:
     begun = time.monotonic()
-    while time.monotonic() - begun < _START_SECONDS:
+    while time.monotonic() - begun < seconds:
         found = status(home)
         if found is not None and found.ready:
             return found
@@ -147,14 +166,14 @@ def _stop(home: Home) -> None:
 def _command_lock(home: Home) -> Iterator[None]:
     begun = time.monotonic()
     while (lock := home.lock("command")) is None:
-        if time.monotonic() - begun > _START_SECONDS:
+        if time.monotonic() - begun > _START_SECONDS_REAL:
             raise SandboxFailed("another `gke-notebook sandbox` command has been at work for long; try again")
         time.sleep(0.05)
     with lock:
         yield
 
 
-def _last_words(home: Home, lines: int = 12) -> str:
+def _last_words(home: Home, lines: int = 16) -> str:
     path: Path = home.logs / "sandbox.log"
     try:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

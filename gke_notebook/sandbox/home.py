@@ -71,6 +71,11 @@ class Home:
         return self.root / "data"
 
     @property
+    def control_plane(self) -> Path:
+        """What a real control plane keeps: etcd's data, keys, kubeconfigs of its components."""
+        return self.root / "control-plane"
+
+    @property
     def pods(self) -> Path:
         """Working directories and logs of the pods."""
         return self.root / "pods"

@@ -1,4 +1,4 @@
-"""The sandbox's main process: the API server over TLS, the GKE and metrics APIs, and the agents as a child."""
+"""The sandbox's main process: the embedded API server or a real control plane, the GKE and metrics APIs, the agents."""
 
 from __future__ import annotations
 
@@ -9,46 +9,51 @@ import getpass
 import logging
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from gke_notebook._version import __version__
+from gke_notebook.errors import GkeNotebookError
 from gke_notebook.sandbox.home import Home, read_or_make_token, write_private
 from gke_notebook.sandbox.options import AgentSettings, Options, Ports, Running
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from gke_notebook.sandbox.certificates import Certificates
+
 _log = logging.getLogger("gke_notebook.sandbox")
-LOOPBACK = "127.0.0.1"
 _STOP_SECONDS = 12.0  # agents give pods up to their grace period, at most this long in all
+_REPORTS = 5  # how many ends of components `status` shows
 
 
-def listen(port: int) -> socket.socket:
-    """Open a listening socket on loopback.
+class ControlPlane(Protocol):
+    """What answers as Kubernetes: the embedded server or real processes."""
 
-    Args:
-        port: the port to have if it is free; any other otherwise.
-    """
-    for candidate in (port, 0) if port else (0,):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((LOOPBACK, candidate))
-        except OSError:
-            listener.close()
-            continue
-        listener.listen(1024)
-        listener.setblocking(False)
-        return listener
-    raise OSError(f"no free port on {LOOPBACK}")
+    @property
+    def port(self) -> int:
+        """The API server's port, known from the beginning."""
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The names of its processes, none for the embedded one."""
+
+    @property
+    def client_authority(self) -> str:
+        """The PEM file of the authority of its client certificate towards kubelets; empty: it shows the token."""
+
+    async def start(self) -> None:
+        """Start, and return when it is ready."""
+
+    async def stop(self) -> None:
+        """End."""
 
 
 class Sandbox:
@@ -64,6 +69,7 @@ class Sandbox:
         self.options = options
         self.stopping = asyncio.Event()
         self.agents: asyncio.subprocess.Process | None = None
+        self.running: Running | None = None
 
     async def run(self) -> None:
         """Serve until a signal asks to stop."""
@@ -72,9 +78,9 @@ class Sandbox:
             loop.add_signal_handler(number, self.stopping.set)
         # The agents load their modules on the other core while the servers load theirs here: half of the time to ready.
         self.agents = await _start_agents()
+        from gke_notebook.cluster.connection import Connection, static_token
         from gke_notebook.sandbox import certificates, kubeconfig
-        from gke_notebook.sandbox.apiserver.app import ServerConfig, User, create_app
-        from gke_notebook.sandbox.apiserver.store import Store
+        from gke_notebook.sandbox.embedded import LOOPBACK, listen, serve
         from gke_notebook.sandbox.gke.app import GkeState
         from gke_notebook.sandbox.gke.app import create_app as create_gke_app
         from gke_notebook.sandbox.metrics.app import MetricsState
@@ -85,50 +91,86 @@ class Sandbox:
         token = read_or_make_token(self.home.token_file)
         kubelet_token = read_or_make_token(self.home.kubelet_token_file)
         wanted = self._wanted_ports()
-        sockets = [listen(port) for port in (wanted.kubernetes, wanted.gke, wanted.prometheus)]
-        ports = Ports(*(listener.getsockname()[1] for listener in sockets))
+        plane = self._control_plane(pems, token, kubelet_token, wanted.kubernetes)
+        sockets = [listen(port) for port in (wanted.gke, wanted.prometheus)]
+        ports = Ports(plane.port, *(listener.getsockname()[1] for listener in sockets))
         write_private(self.home.ports_file, msgspec.json.encode(ports).decode())
         server = f"https://{LOOPBACK}:{ports.kubernetes}"
         authority = pems.authority.read_text()
-
-        store = Store.open(self.home.data)
-        config = ServerConfig(
-            tokens={token: User(getpass.getuser(), ("system:masters", "system:authenticated"))},
-            kubelet_token=kubelet_token,
-            port=ports.kubernetes,
-        )
-        pools = default_pools(self.options.simulated_nodes)
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(pems.certificate, pems.key)
-        gke = GkeState(pools=pools, endpoint=f"{LOOPBACK}:{ports.kubernetes}", authority_pem=authority, token=token)
-        metrics = MetricsState(store=store, kubelet_token=kubelet_token, token=token)
-        runners = [
-            await _serve(create_app(store, config), sockets[0], tls),
-            await _serve(create_gke_app(gke), sockets[1]),
-            await _serve(create_metrics_app(metrics), sockets[2]),
-        ]
         write_private(self.home.kubeconfig, kubeconfig.render(server, authority, token))
-        settings = AgentSettings(
-            server=server, token=token, authority=str(pems.authority), kubelet_token=kubelet_token,
-            certificate=str(pems.certificate), key=str(pems.key), directory=str(self.home.pods), options=self.options,
-        )  # fmt: skip
-        running = Running(
+        self.running = Running(
             state="running", pid=os.getpid(), ready=False, kubernetes=server, gke=f"http://{LOOPBACK}:{ports.gke}",
             prometheus=f"http://{LOOPBACK}:{ports.prometheus}", kubeconfig=str(self.home.kubeconfig),
             token_file=str(self.home.token_file), home=str(self.home.root), started=time.time(), version=__version__,
-            options=self.options,
+            options=self.options, components=plane.components,
         )  # fmt: skip
-        write_private(self.home.run_file, msgspec.json.encode(running).decode())
-        keeper = asyncio.create_task(self._keep_agents(settings, running))
-        await self.stopping.wait()
-        keeper.cancel()
+        self._publish()
+
+        pools = default_pools(self.options.simulated_nodes)
+        gke = GkeState(pools=pools, endpoint=f"{LOOPBACK}:{ports.kubernetes}", authority_pem=authority, token=token)
+        connection = Connection(
+            server, context="sandbox", tls=ssl.create_default_context(cafile=str(pems.authority)),
+            token=static_token(token),
+        )  # fmt: skip
+        metrics = MetricsState(connection=connection, kubelet_token=kubelet_token, token=token)
+        settings = AgentSettings(
+            server=server, token=token, authority=str(pems.authority), kubelet_token=kubelet_token,
+            certificate=str(pems.certificate), key=str(pems.key), directory=str(self.home.pods), options=self.options,
+            controllers=not self.options.control_plane, client_authority=plane.client_authority,
+        )  # fmt: skip
+        runners: list[web.AppRunner] = []
+        try:
+            if await self._unless_stopped(plane.start()):
+                runners = [
+                    await serve(create_gke_app(gke), sockets[0]),
+                    await serve(create_metrics_app(metrics), sockets[1]),
+                ]
+                keeper = asyncio.create_task(self._keep_agents(settings))
+                await self.stopping.wait()
+                keeper.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await keeper
+        finally:
+            await self._stop_agents()
+            for runner in runners:
+                await runner.cleanup()
+            await plane.stop()
+            self.home.run_file.unlink(missing_ok=True)
+
+    def _control_plane(self, pems: Certificates, token: str, kubelet_token: str, port: int) -> ControlPlane:
+        if self.options.control_plane:
+            from gke_notebook.sandbox.controlplane.sandboxed import Real
+
+            return Real(self.home, Path(self.options.control_plane), token, port, self._report)
+        from gke_notebook.sandbox.apiserver.auth import User
+        from gke_notebook.sandbox.embedded import Embedded
+
+        user = User(getpass.getuser(), ("system:masters", "system:authenticated"))
+        return Embedded(self.home.data, pems, {token: user}, kubelet_token, port)
+
+    async def _unless_stopped(self, work: Coroutine[None, None, None]) -> bool:
+        """Wait for some work, unless a signal asks to stop; say whether it was done."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.create_task(self.stopping.wait())
+        await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await keeper
-        await self._stop_agents()
-        for runner in runners:
-            await runner.cleanup()
-        store.close()
-        self.home.run_file.unlink(missing_ok=True)
+            await task
+        return False
+
+    def _report(self, text: str) -> None:
+        assert self.running is not None
+        line = f"{time.strftime('%H:%M:%S')} {text}"
+        self._publish(reports=(*self.running.reports, line)[-_REPORTS:])
+
+    def _publish(self, **changes: Any) -> None:
+        assert self.running is not None
+        self.running = msgspec.structs.replace(self.running, **changes)
+        write_private(self.home.run_file, msgspec.json.encode(self.running).decode())
 
     def _wanted_ports(self) -> Ports:
         try:
@@ -137,7 +179,7 @@ class Sandbox:
             last = Ports()
         return Ports(self.options.port, last.gke, last.prometheus) if self.options.port else last
 
-    async def _keep_agents(self, settings: AgentSettings, running: Running) -> None:
+    async def _keep_agents(self, settings: AgentSettings) -> None:
         """Start the agents, and start them again if they die."""
         delay = 0.2
         while True:
@@ -149,9 +191,7 @@ class Sandbox:
             self.agents.stdin.write(msgspec.json.encode(settings) + b"\n")
             await self.agents.stdin.drain()  # it stays open: its end tells the agents that we are gone
             if await self.agents.stdout.readline():  # the nodes are registered
-                write_private(
-                    self.home.run_file, msgspec.json.encode(msgspec.structs.replace(running, ready=True)).decode()
-                )
+                self._publish(ready=True)
             code = await self.agents.wait()
             delay = 0.2 if time.monotonic() - started > 30 else min(5.0, delay * 2)
             _log.error("the agents ended with exit code %s; starting them again in %.1f s", code, delay)
@@ -175,15 +215,6 @@ async def _start_agents() -> asyncio.subprocess.Process:
     )  # fmt: skip
 
 
-async def _serve(app: web.Application, listener: socket.socket, tls: ssl.SSLContext | None = None) -> web.AppRunner:
-    from aiohttp import web
-
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.SockSite(runner, listener, ssl_context=tls, backlog=1024).start()
-    return runner
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the sandbox in this process until it is told to stop.
 
@@ -203,7 +234,11 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     # A descriptor that nothing closes: who sees the lock free may rely on this process being gone.
     os.dup(lock.fileno())
-    asyncio.run(Sandbox(home, msgspec.json.decode(arguments.options, type=Options)).run())
+    try:
+        asyncio.run(Sandbox(home, msgspec.json.decode(arguments.options, type=Options)).run())
+    except GkeNotebookError as error:
+        print(error, file=sys.stderr)  # the last words, which `sandbox up` shows
+        return 1
     return 0
 
 

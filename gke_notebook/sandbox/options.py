@@ -15,12 +15,14 @@ class Options(msgspec.Struct, frozen=True):
     """How a sandbox was asked to be.
 
     `runtimes` are pairs of an image pattern and the interpreter that stands for such images;
-    `simulated_nodes` is how many nodes without processes to add; `port` is the API server's, 0 for any free one.
+    `simulated_nodes` is how many nodes without processes to add; `port` is the API server's, 0 for any free one;
+    `control_plane` is the folder of a real control plane's programs, empty for the embedded one.
     """
 
     runtimes: tuple[tuple[str, str], ...] = ()
     simulated_nodes: int = 0
     port: int = 0
+    control_plane: str = ""
 
 
 def parse_runtime(text: str) -> tuple[str, str]:
@@ -58,7 +60,8 @@ class Ports(msgspec.Struct, frozen=True):
 class Running(msgspec.Struct, frozen=True):
     """A sandbox that runs: what `sandbox status --json` prints.
 
-    `ready` is false while it still starts; `pid` is the main process. No token is in it.
+    `ready` is false while it still starts; `pid` is the main process. `components` are the programs of a real control
+    plane, and `reports` say which of them ended by themselves and were started again. No token is in it.
     """
 
     state: str
@@ -73,10 +76,16 @@ class Running(msgspec.Struct, frozen=True):
     started: float
     version: str
     options: Options
+    components: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
 
 
 class AgentSettings(msgspec.Struct, frozen=True):
-    """What the main process tells the agents on their standard input: it holds tokens, so it is never an argument."""
+    """What the main process tells the agents on their standard input: it holds tokens, so it is never an argument.
+
+    `controllers` says whether to run ours, which a real control plane replaces; `client_authority` is the PEM file of
+    the authority whose client certificates the node agent accepts.
+    """
 
     server: str
     token: str
@@ -86,3 +95,5 @@ class AgentSettings(msgspec.Struct, frozen=True):
     key: str
     directory: str
     options: Options
+    controllers: bool = True
+    client_authority: str = ""

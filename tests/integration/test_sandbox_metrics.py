@@ -13,11 +13,14 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gke_notebook.sandbox.metrics.app import MetricsState, create_app, number, scrape, targets
+from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.resources import NODES
+from gke_notebook.sandbox.metrics.app import MetricsState, create_app, number, scrape
 from gke_notebook.sandbox.metrics.promql import BadData, parse_selector, parse_step, parse_time
 from gke_notebook.sandbox.metrics.samples import NAME, Samples, parse_text
+from gke_notebook.sandbox.metrics.targets import Kubelets, targets
 from gke_notebook.sandbox.node.usage import Usage, render
-from tests.support.apiserver import test_certificates
+from tests.support.apiserver import running_server, test_certificates
 from tests.support.apps import serving
 from tests.support.rude import until
 
@@ -29,20 +32,18 @@ TEXT = render(
 )
 
 
-def store(*ports):
-    """Give what looks like the API server's store with one node for each port."""
-
-    def entry(number, port):
-        status = {
-            "addresses": [{"type": "Hostname", "address": "x"}, {"type": "InternalIP", "address": "127.0.0.1"}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
-        }
-        return SimpleNamespace(object=lambda: {"metadata": {"name": f"node-{number}"}, "status": status})
-
-    entries = [entry(number, port) for number, port in enumerate(ports)]
-    return SimpleNamespace(
-        collection_named=lambda name: SimpleNamespace(all=lambda: entries if name == "nodes" else [])
-    )
+@contextlib.asynccontextmanager
+async def cluster(*ports):
+    """Run an API server with one node for each kubelet's port; give a connection."""
+    async with running_server() as connection, Client(connection) as client:
+        for number, port in enumerate(ports):
+            status = {
+                "addresses": [{"type": "Hostname", "address": "x"}, {"type": "InternalIP", "address": "127.0.0.1"}],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+            }
+            node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"}, "status": status}
+            await client.create(NODES, node)
+        yield connection
 
 
 @pytest.fixture
@@ -77,11 +78,12 @@ class Api:
 
 @pytest.fixture
 async def api(kubelet):
-    state = MetricsState(store(kubelet.port, kubelet.port), "kubelet", "token", interval=60)
     headers = {"Authorization": "Bearer token"}
-    async with serving(create_app(state)) as url, aiohttp.ClientSession(headers=headers) as http:
-        await until(state.samples.all)
-        yield Api(url, http)
+    async with cluster(kubelet.port, kubelet.port) as connection:
+        state = MetricsState(connection, "kubelet", "token", interval=60)
+        async with serving(create_app(state)) as url, aiohttp.ClientSession(headers=headers) as http:
+            await until(state.samples.all)
+            yield Api(url, http)
 
 
 async def test_an_instant_query(api, kubelet):
@@ -166,20 +168,37 @@ async def test_without_the_token_only_readiness_is_told(api):
 
 
 async def test_a_pod_that_has_ended_has_no_value_now_and_a_dead_kubelet_is_down(kubelet):
-    state = MetricsState(store(kubelet.port, 1), "kubelet", "token")
     selector = parse_selector('{__name__=~"container_.*|up"}')
 
     def values():
         found = [(one.labels, one.at(time.time())) for one in state.samples.all() if selector.matches(one.labels)]
         return sorted((labels[NAME], labels.get("pod", labels["instance"][-4:]), value) for labels, value in found)
 
-    async with aiohttp.ClientSession() as http:
-        await scrape(state, http)
+    async with cluster(kubelet.port, 1) as connection, Client(connection) as client, aiohttp.ClientSession() as http:
+        state = MetricsState(connection, "kubelet", "token")
+        kubelets = Kubelets(client)
+        await scrape(state, kubelets, http)
         assert sorted(value for _, _, value in values()) == [0.0, 0.25, 1.0, 1.5, 1000.0, 2000.0]
         kubelet.text = render([])
-        await scrape(state, http)
+        await scrape(state, kubelets, http)
+        assert await kubelets.find() == [f"127.0.0.1:{kubelet.port}", "127.0.0.1:1"]
     assert sorted(value for _, _, value in values() if value is not None) == [0.0, 1.0]
-    assert targets(state.store) == [f"127.0.0.1:{kubelet.port}", "127.0.0.1:1"]
+
+
+async def test_kubelets_are_asked_for_again_only_in_doubt_and_outlive_the_api_server(kubelet):
+    async with cluster(1) as connection, Client(connection) as client:
+        kubelets = Kubelets(client)
+        assert await kubelets.find() == ["127.0.0.1:1"]
+        await client.delete(NODES, "node-0")
+        assert await kubelets.find() == ["127.0.0.1:1"]
+        kubelets.doubt()
+        assert await kubelets.find() == []
+    async with Client(connection) as client:
+        assert await Kubelets(client).find() == []
+
+
+def test_nodes_without_an_address_or_a_port_are_no_targets():
+    assert targets(b'{"items":[{"metadata":{"name":"a"}},{"status":{"addresses":[{"type":"InternalIP"}]}}]}') == []
 
 
 def test_the_text_format():

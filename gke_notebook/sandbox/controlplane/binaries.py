@@ -54,17 +54,18 @@ def manifests_folder(folder: Path, add_on: str) -> Path:
     return folder / "manifests" / add_on
 
 
-def find(folder: Path) -> Binaries:
+def find(folder: Path, asked: str = "--control-plane") -> Binaries:
     """Look into a folder.
 
     Args:
         folder: where the programs are said to lie.
+        asked: what named it, for messages.
 
     Raises:
         InvalidInput: a program that is needed is not there.
     """
     if not folder.is_dir():
-        raise InvalidInput(f"--control-plane {folder}: there is no such folder; `make control-plane` builds one")
+        raise InvalidInput(f"{asked} {folder}: there is no such folder; `make control-plane` builds one")
     found = {}
     for name, candidates in _NEEDED.items():
         path = next((folder / each for each in candidates if _runs(folder / each)), None)
@@ -72,11 +73,9 @@ def find(folder: Path) -> Binaries:
             found[name] = path
     lacking = [name for name in _NEEDED if name not in found]
     if lacking:
-        raise InvalidInput(
-            f"--control-plane {folder}: it lacks {', '.join(lacking)}; `make control-plane` builds all of it"
-        )
+        raise InvalidInput(f"{asked} {folder}: it lacks {', '.join(lacking)}; `make control-plane` builds all of it")
     for name in ADD_ONS:
-        if _runs(folder / name) and (manifests_folder(folder, name) / "crds.yaml").is_file():
+        if _runs(folder / name) and (manifests_folder(folder, name) / "crds.json").is_file():
             found[name] = folder / name
     return Binaries(folder, found)
 

@@ -33,7 +33,7 @@ _PACKAGES = (
     "k8s.io/kubernetes/cmd/kubectl",
     "sigs.k8s.io/jobset",
 )
-_RECIPE = 1  # raised when this file makes something else of the same go.mod
+_RECIPE = 2  # raised when this file makes something else of the same go.mod
 
 
 class NoGo(GkeNotebookError):  # noqa: N818
@@ -149,17 +149,23 @@ def _build(go: str, source: Path, made: Path) -> None:
 
 
 def write_manifests(module: Path, target: Path) -> None:
-    """Gather an add-on's manifests in two files.
+    """Gather an add-on's manifests in two files, each a List in JSON that `kubectl apply` takes too.
 
     Args:
         module: the folder of its source.
-        target: the folder to make, for `crds.yaml` and `webhooks.yaml`.
+        target: the folder to make, for `crds.json` and `webhooks.json`.
     """
+    import yaml
+
     components = module / "config" / "components"
     target.mkdir(parents=True)
-    definitions = sorted((components / "crd" / "bases").glob("*.yaml"))
-    (target / "crds.yaml").write_text("".join(f"---\n{path.read_text().strip()}\n" for path in definitions))
-    shutil.copyfile(components / "webhook" / "manifests.yaml", target / "webhooks.yaml")
+    sources = {
+        "crds.json": sorted((components / "crd" / "bases").glob("*.yaml")),
+        "webhooks.json": [components / "webhook" / "manifests.yaml"],
+    }
+    for name, files in sources.items():
+        items = [document for file in files for document in yaml.safe_load_all(file.read_text()) if document]
+        (target / name).write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
 def main() -> int:

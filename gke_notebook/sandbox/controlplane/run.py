@@ -201,7 +201,7 @@ class ControlPlane:
         await _create(client, NAMESPACES, {
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": addons.namespace(name)},
         })  # fmt: skip
-        definitions = addons.read_manifests(binaries.manifests(name) / "crds.yaml")
+        definitions = addons.read_manifests(binaries.manifests(name) / "crds.json")
         await asyncio.gather(
             *(client.apply(CRDS, addons.custom_resource(definition), force=True) for definition in definitions)
         )
@@ -217,7 +217,7 @@ class ControlPlane:
             write_private(folder / name, (self.keys.webhooks / name).read_text())
 
     async def _hook(self, client: Client, name: str) -> None:
-        for found in addons.read_manifests(self.settings.binaries.manifests(name) / "webhooks.yaml"):
+        for found in addons.read_manifests(self.settings.binaries.manifests(name) / "webhooks.json"):
             port = addons.webhook_port(self.ports, name)
             wanted = addons.webhook_configuration(found, name, port, self.authority)
             await client.apply(_WEBHOOKS[found["kind"]], wanted, force=True)

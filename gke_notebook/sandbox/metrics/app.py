@@ -15,9 +15,11 @@ import msgspec
 from aiohttp import web
 
 from gke_notebook._version import __version__
-from gke_notebook.sandbox.apiserver.store import Store
+from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.connection import Connection
 from gke_notebook.sandbox.metrics.promql import BadData, parse_selector, parse_step, parse_time
 from gke_notebook.sandbox.metrics.samples import NAME, Sample, Samples, Series, parse_text, with_labels
+from gke_notebook.sandbox.metrics.targets import Kubelets
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,14 +33,14 @@ class MetricsState:
     """What the metrics server reads from.
 
     Args:
-        store: the API server's objects; the nodes say where their kubelets are.
+        connection: the API server, whose nodes say where their kubelets are.
         kubelet_token: the bearer token that the kubelets accept.
         token: the only bearer token that is accepted here.
         interval: seconds between two rounds of scraping.
         samples: what was scraped.
     """
 
-    store: Store
+    connection: Connection
     kubelet_token: str = field(repr=False)
     token: str = field(repr=False)
     interval: float = INTERVAL
@@ -139,30 +141,17 @@ class _Api:
         ]
 
 
-def targets(store: Store) -> list[str]:
-    """Name the kubelets, each once, by address and port.
-
-    Args:
-        store: the API server's objects.
-    """
-    found = []
-    for entry in store.collection_named("nodes").all():
-        status = entry.object().get("status") or {}
-        port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port")
-        addresses = [one["address"] for one in status.get("addresses") or () if one.get("type") == "InternalIP"]
-        if port and addresses:
-            found.append(f"{addresses[0]}:{port}")
-    return list(dict.fromkeys(found))
-
-
-async def scrape(state: MetricsState, http: aiohttp.ClientSession) -> None:
+async def scrape(state: MetricsState, kubelets: Kubelets, http: aiohttp.ClientSession) -> None:
     """Read every kubelet once.
 
     Args:
-        state: where to read and what to fill.
+        state: what to fill.
+        kubelets: where to read.
         http: an HTTP session.
     """
-    rounds = await asyncio.gather(*(_scrape_one(state, http, target) for target in targets(state.store)))
+    rounds = await asyncio.gather(*(_scrape_one(state, http, target) for target in await kubelets.find()))
+    if any(sample[0][NAME] == "up" and not sample[1] for found in rounds for sample in found):
+        kubelets.doubt()
     state.samples.scraped(time.time(), [sample for found in rounds for sample in found])
 
 
@@ -184,9 +173,10 @@ async def _scrape_one(state: MetricsState, http: aiohttp.ClientSession, target: 
 
 async def _scraping(state: MetricsState) -> AsyncIterator[None]:
     async def run() -> None:
-        async with aiohttp.ClientSession() as http:
+        async with aiohttp.ClientSession() as http, Client(state.connection) as client:
+            kubelets = Kubelets(client)
             while True:
-                await scrape(state, http)
+                await scrape(state, kubelets, http)
                 await asyncio.sleep(state.interval)
 
     task = asyncio.create_task(run())
