@@ -8,12 +8,13 @@ PYTEST_ARGS ?=
 # Tests and the demo keep their sandboxes away from the user's own.
 DEMO_HOME := $(CURDIR)/$(BUILD)/demo/state
 
-.PHONY: demo test lint bench lab docs kubectl apt clean
+.PHONY: demo test lint bench lab docs control-plane apt clean
 
 demo: $(VENV)/.demo
 	GKE_NOTEBOOK_HOME="$(DEMO_HOME)" $(BIN)/python examples/run.py examples/quickstart.ipynb --output $(BUILD)/demo
 
-test: apt $(VENV)/.test kubectl
+test: apt $(VENV)/.test
+	@$(BIN)/python .ci/control_plane.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
@@ -33,8 +34,11 @@ lab: $(VENV)/.lab
 docs: $(VENV)/.test
 	$(BIN)/python docs/generate.py
 
-kubectl: $(VENV)/.test
-	@$(BIN)/python .ci/kubectl.py
+# A real Kubernetes control plane (etcd to kubectl, JobSet, Kueue), built with Go into a cache folder that every checkout
+# of this machine shares; prints the folder.
+control-plane: $(VENV)/bin/python
+	@$(BIN)/python -c 'import gke_notebook' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python -m gke_notebook.sandbox.controlplane.build
 
 # Debian's packages for the tests: a browser, and PyTorch for the system's Python. Needs root; said and skipped otherwise.
 apt:

@@ -16,7 +16,7 @@ pytestmark = [
     # jupyter_client leaves its sockets to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]
-kubectl = pytest.mark.skipif(find_kubectl() is None, reason="no kubectl: run `make kubectl`")
+kubectl = pytest.mark.skipif(find_kubectl() is None, reason="no kubectl: run `make control-plane`")
 
 
 @pytest.fixture(scope="module")

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from gke_notebook.cluster.connection import Connection
 from gke_notebook.sandbox import kubeconfig
 from tests.support.apiserver import TOKEN, test_certificates
+from tests.support.tools import find_kubectl
 
-_FINDER = Path(__file__).parents[2] / ".ci" / "kubectl.py"
-
-
-@cache
-def find_kubectl() -> str | None:
-    """Give the path of a kubectl that is new enough, None when there is none."""
-    spec = importlib.util.spec_from_file_location("ci_kubectl", _FINDER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = module.find()
-    return None if found is None else str(found)
+__all__ = ["Answer", "Kubectl", "find_kubectl"]
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ class Cluster:
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run kubectl."""
         program = find_kubectl()
-        assert program is not None, "no kubectl: run `make kubectl`"
+        assert program is not None, "no kubectl: run `make control-plane`"
         environment = {**self.home.environment, "KUBECONFIG": str(self.home.status()["kubeconfig"])}
         done = subprocess.run(
             [program, "--cache-dir", str(self.home.directory.parent / "kubectl"), *arguments],
