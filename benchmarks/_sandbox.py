@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 CLI = [sys.executable, "-m", "gke_notebook.cli", "sandbox"]
+_ASSETS = "KUBEBUILDER_ASSETS"
 
 
 @contextlib.contextmanager
@@ -19,8 +21,56 @@ def sandbox(*options: str) -> Iterator[dict[str, Any]]:
     """Bring a sandbox up in a temporary home and give its status; it is ended afterwards."""
     with tempfile.TemporaryDirectory(prefix="gke-notebook-bench-") as directory:
         environment = {**os.environ, "GKE_NOTEBOOK_HOME": f"{directory}/state"}
-        up = subprocess.run([*CLI, "up", "--json", *options], env=environment, check=True, capture_output=True)
+        environment.pop(_ASSETS, None)  # which control plane it is, the options say
+        up = subprocess.run([*CLI, "up", "--json", *options], env=environment, check=False, capture_output=True)
+        if up.returncode:
+            raise SystemExit(up.stderr.decode())
         try:
             yield json.loads(up.stdout)
         finally:
             subprocess.run([*CLI, "down"], env=environment, check=True, capture_output=True)
+
+
+def servers() -> dict[str, tuple[str, ...]]:
+    """Give the options of the sandboxes to compare, by name: ours, and the real control plane where it is built."""
+    from gke_notebook.errors import InvalidInput
+    from gke_notebook.sandbox.controlplane import binaries, build
+
+    found: dict[str, tuple[str, ...]] = {"embedded": ()}
+    for folder in filter(None, (os.environ.get(_ASSETS), build.folder())):
+        with contextlib.suppress(InvalidInput):
+            found["real"] = ("--control-plane", str(binaries.find(Path(folder)).folder))
+            return found
+    print(f"no real control plane is built (`make control-plane`, or {_ASSETS}): only the embedded one is measured")
+    return found
+
+
+def resident(status: dict[str, Any]) -> int:
+    """Give the bytes of memory in use by what stores and serves: the main process, or etcd and kube-apiserver."""
+    wanted = [int(status["pid"])]
+    if status.get("components"):
+        wanted = [pid for pid in _descendants(wanted[0]) if _name(pid) in {"etcd", "server", "kube-apiserver"}]
+    return sum(int(_field(pid, "VmRSS").split()[0]) * 1024 for pid in wanted)
+
+
+def _descendants(root: int) -> list[int]:
+    parents = {}
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        with contextlib.suppress(OSError):
+            parents[pid] = int(_field(pid, "PPid"))
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()).name
+    except OSError:
+        return ""
+
+
+def _field(pid: int, name: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name + ":")), "0 kB")
