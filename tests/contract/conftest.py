@@ -19,19 +19,14 @@ from tests.contract import plane
 from tests.contract.both import Both
 from tests.support.apiserver import running_server
 
-MISSING = "no real control plane: `make control-plane` builds one, GKE_NOTEBOOK_CONTROL_PLANE names its directory"
 _RECORDS: list[dict[str, Any]] = []
 
 
 @pytest.fixture(scope="session")
 def real_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[plane.Plane | None]:
     """The real control plane, None where there is none."""
-    running, folder = plane.shared(), plane.binaries()
-    if running is not None or folder is None:
-        yield running
-        return
-    with plane.running_plane(folder, tmp_path_factory.mktemp("control-plane")) as started:
-        yield started
+    with plane.running_plane(tmp_path_factory.mktemp("control-plane")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -59,8 +54,8 @@ async def both(real_plane: plane.Plane | None, tmp_path: Path, request: pytest.F
 
 def _unavailable() -> None:
     if os.environ.get("CI"):
-        pytest.fail(MISSING)  # what is promised of both servers is checked on both before it is merged
-    pytest.skip(MISSING)
+        pytest.fail(plane.MISSING)  # what is promised of both servers is checked on both before it is merged
+    pytest.skip(plane.MISSING)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

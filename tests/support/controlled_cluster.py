@@ -107,6 +107,8 @@ class Cluster:
         conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
         status = {"allocatable": resources, "capacity": resources, "conditions": conditions}
         await self.client.patch(NODES, name, {"status": status}, subresource="status")
+        if ready:  # the server keeps pods off a new node; no test wants to wait for the controller that lets them on
+            await self.client.patch(NODES, name, {"spec": {"taints": None}})
 
     async def job(self, name: str = "digits", count: int = 2, namespace: str = "default", **spec: Any) -> Object:
         body = {

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gke_notebook.sandbox.quotas import is_extended
+
 from . import status
 from .admission_plugins import limit_ranges, quota
 from .kinds import Kind, find
@@ -17,6 +19,7 @@ Object = dict[str, Any]
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 _TOLERATED_SECONDS = 300
+_NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
 def _kind(group: str, plural: str) -> Kind:
@@ -88,10 +91,13 @@ def admit_create(store: Store, kind: Kind, obj: Object) -> None:
     """
     if kind.kind == "Namespace":
         _admit_namespace(obj)
+    elif kind.kind == "Node" and isinstance(obj.get("spec"), (dict, type(None))):
+        _admit_node(obj)
     elif kind.kind == "Pod" and isinstance(obj.get("spec"), dict):
         _admit_priority(store, kind, obj)
         _admit_service_account(obj["spec"])
         _admit_tolerations(obj["spec"])
+        _tolerate_extended_resources(obj["spec"])
         limit_ranges.set_defaults(store, obj)
 
 
@@ -128,6 +134,7 @@ def admit_update(kind: Kind, new: Object, old: Object) -> None:
             if spec.get(key) is None and before.get(key) is not None:
                 spec[key] = before[key]
         _admit_tolerations(spec)
+        _tolerate_extended_resources(spec)
 
 
 def _admit_namespace(obj: Object) -> None:
@@ -136,6 +143,16 @@ def _admit_namespace(obj: Object) -> None:
     if labels is None:
         labels = obj["metadata"]["labels"] = {}
     labels["kubernetes.io/metadata.name"] = name
+
+
+def _admit_node(obj: Object) -> None:
+    """Keep pods off a new node until it has said that it is ready."""
+    spec = obj.get("spec")
+    if spec is None:
+        spec = obj["spec"] = {}
+    taints = spec.get("taints") or []
+    if isinstance(taints, list) and _NOT_READY not in taints:
+        spec["taints"] = [*taints, dict(_NOT_READY)]
 
 
 def _admit_priority(store: Store, kind: Kind, obj: Object) -> None:
@@ -187,6 +204,24 @@ def _admit_tolerations(spec: Object) -> None:
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
             )
     spec["tolerations"] = tolerations
+
+
+def _tolerate_extended_resources(spec: Object) -> None:
+    """Let pods that ask for accelerators onto the nodes that are kept for them; GKE runs this plugin."""
+    tolerations = spec.get("tolerations")
+    if not isinstance(tolerations, list):
+        return
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    names = {
+        name
+        for each in containers
+        if isinstance(each, dict)
+        for name in ((each.get("resources") or {}).get("requests") or {})
+    }
+    for name in sorted(names):
+        wanted = {"key": name, "operator": "Exists", "effect": "NoSchedule"}
+        if is_extended(name) and wanted not in tolerations:
+            tolerations.append(wanted)
 
 
 def _tolerates(toleration: object, key: str) -> bool:

@@ -155,8 +155,8 @@ def compare(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> tuple[Fiel
     fields = type_.fields
     for name, value in new.items():
         before = old.get(name, _MISSING)
-        if before is value or before == value:
-            continue
+        if before is value or before == value or (value is None and before is _MISSING):
+            continue  # a time that was never set is null in every object of the type, a new one's predecessor included
         field = fields.get(name)
         if field is None:
             continue

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from . import auth, deletes, options, reads, respond, status, subresources, writes
+from . import auth, deletes, options, reads, respond, status, strategy, subresources, writes
 from .auth import User
 from .decode import decode_body, media_type
 from .kinds import BINDING, DELETE_OPTIONS, EVICTION, Kind
@@ -59,6 +59,17 @@ class Resources:
         target = parse(raw_path)
         if target is None:
             return None
+        deprecated = strategy.deprecation(target.kind)
+        try:
+            response = await self._answer(request, target, user)
+        except StatusError as error:
+            error.warnings[:0] = deprecated
+            raise
+        if deprecated and not response.prepared:
+            respond.warn(response, deprecated)
+        return response
+
+    async def _answer(self, request: web.Request, target: Target, user: User) -> web.StreamResponse:
         verb = _verb(request.method, target)
         if verb == "list" and (target.watch or options.flag(request.query, "watch")):
             verb = "watch"
@@ -112,6 +123,7 @@ class Resources:
         watch = Watch(self._store, target, asked, form=form, include_object=included, alive=alive)
         headers = {"Content-Type": form.media_type, "Cache-Control": "no-cache, private"}
         response = web.StreamResponse(headers=headers)
+        respond.warn(response, strategy.deprecation(target.kind))
         response.enable_chunked_encoding()
         await response.prepare(request)
         try:
@@ -180,9 +192,13 @@ class Resources:
         form = negotiate(request.headers.get("Accept", ""))
         how = await _delete_options(request)
         entry = self._store.get(target.kind, target.namespace, target.name)
-        done = deletes.delete(self._store, target, how)
-        code = 202 if not done.gone and how.orphan is False else 200
         warnings = deletes.warnings(target.kind, how)
+        try:
+            done = deletes.delete(self._store, target, how)
+        except StatusError as error:
+            error.warnings += warnings
+            raise
+        code = 202 if not done.gone and how.orphan is False else 200
         if done.body is not None:
             return _object(request, target.kind, done.body, form, code=code, warnings=warnings)
         kind = target.kind

@@ -26,9 +26,21 @@ def answer(body: bytes, code: int = 200, *, media_type: str = JSON, warnings: It
     if media_type == YAML:
         body = to_yaml(body)
     response = web.Response(body=body, status=code, headers={"Content-Type": media_type, "Cache-Control": _NO_CACHE})
+    warn(response, warnings)
+    return response
+
+
+def warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
+    """Add `Warning` headers before those that are there.
+
+    Args:
+        response: the answer, not sent yet.
+        warnings: the texts.
+    """
+    said = response.headers.popall("Warning", [])
     for text in dict.fromkeys(warnings):
         response.headers.add("Warning", f'299 - "{_quoted(text)}"')
-    return response
+    response.headers.extend(("Warning", text) for text in said)
 
 
 def document(obj: Any, code: int = 200, *, media_type: str = JSON) -> web.Response:
@@ -49,6 +61,7 @@ def failure(error: StatusError) -> web.Response:
         error: what is wrong.
     """
     response = document(error.to_object(), error.code)
+    warn(response, error.warnings)
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)
     return response

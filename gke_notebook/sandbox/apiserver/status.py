@@ -149,12 +149,13 @@ class StatusError(Exception):
         self.message = message
         self.details = details
         self.retry_after = retry_after
+        self.warnings: list[str] = []
 
     def to_object(self) -> dict[str, Any]:
         """Give the metav1 `Status` object."""
-        details = dict(self.details) if self.details else {}
+        details = None if self.details is None else dict(self.details)
         if self.retry_after:
-            details["retryAfterSeconds"] = self.retry_after
+            details = {**(details or {}), "retryAfterSeconds": self.retry_after}
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -164,7 +165,7 @@ class StatusError(Exception):
         }
         if self.reason:
             status["reason"] = self.reason
-        if details:
+        if details is not None:
             status["details"] = details
         status["code"] = self.code
         return status
@@ -215,6 +216,25 @@ def precondition_version(kind: Kind, name: str, wanted: str, found: str) -> Stat
     """Say that a delete named another resourceVersion than the object's."""
     why = f"Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {found}"
     return conflict(kind, name, why)
+
+
+# Where the storage keeps what a PUT may create (kubernetes v1.34, pkg/registry/*/rest/storage_*.go).
+_STORAGE = {"services": "services/specs", "endpoints": "services/endpoints"}
+
+
+def no_such_uid(kind: Kind, namespace: str, name: str, wanted: str) -> StatusError:
+    """Say that a PUT that would create an object names a uid, which only an object that exists can have."""
+    key = f"/registry/{_STORAGE.get(kind.plural, kind.plural)}/{namespace}/{name}"
+    why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: "
+    text = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    return conflict(kind, name, text)
+
+
+def version_needed(kind: Kind, name: str) -> StatusError:
+    """Say that an update of this kind must name the version it is made from; the server names the resource here."""
+    error = invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
+    text = f"{kind.resource_name} {quote(name)} is invalid: {error}"
+    return StatusError(422, "Invalid", text, {**_details(kind, name), "causes": [error.cause()]})
 
 
 def apply_conflict(causes: list[dict[str, str]], message: str) -> StatusError:

@@ -26,8 +26,21 @@ ORPHANS_WARNING = (
     "propagationPolicy=Orphan to suppress this warning"
 )
 
+# Requests on these are answered with a warning (kubernetes v1.34, k8s.io/api, zz_generated.prerelease-lifecycle.go).
+_DEPRECATED = {("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+
 EVENT_SECONDS = 3600.0
 """How long an event is kept after it was last written."""
+
+
+def deprecation(kind: Kind) -> list[str]:
+    """Give the warning that every answer about a kind carries, if there is one.
+
+    Args:
+        kind: what the request is about.
+    """
+    text = _DEPRECATED.get((kind.group, kind.plural))
+    return [text] if text else []
 
 
 def prepare_create(kind: Kind, obj: Object) -> None:

@@ -63,14 +63,13 @@ def _create(
     kind, meta = target.kind, obj["metadata"]
     if meta.get("resourceVersion") not in {None, "", "0"}:
         raise status.bad_request("resourceVersion should not be set on objects to be created")
-    generated = not meta.get("name") and bool(meta.get("generateName"))
-    if generated:
+    set_defaults(kind, obj)  # before a name is generated: what is derived from the name then belongs to no client
+    if not meta.get("name") and meta.get("generateName"):
         meta["name"] = _free_name(store, kind, target.namespace, str(meta["generateName"]))
     name = meta.get("name") or ""
     admission.check_namespace(store, kind, target.namespace, name, creating=True)
     now = time.time()
     stamp = metadata.timestamp(now)
-    set_defaults(kind, obj)
     if not owned:
         # What admission and the strategy add (a Job's selector, a pod's tolerations) belongs to no client.
         track(kind, None, obj, manager=options.manager, operation="Update", subresource="", now=stamp)
@@ -119,11 +118,12 @@ def update(
     if entry is None:
         if kind.kind not in strategy.CREATE_ON_UPDATE or target.subresource:
             raise status.not_found(kind, target.name)
+        if obj["metadata"].get("uid"):
+            raise status.no_such_uid(kind, target.namespace, target.name, obj["metadata"]["uid"])
         body, more = _create(store, target, obj, options)
         return Written(body, 201, warnings + more)
     if not obj["metadata"].get("resourceVersion") and kind.kind in strategy.NEEDS_VERSION:
-        error = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-        raise status.invalid(kind, target.name, [error])
+        raise status.version_needed(kind, target.name)
     written = replace(store, target, entry, obj, options)
     written.warnings[:0] = warnings
     return written

@@ -11,7 +11,7 @@ from gke_notebook.sandbox.apiserver.schema import type_of
 from gke_notebook.sandbox.apiserver.status import FieldError
 
 from . import core, jobs, pod_status, pods, quotas, services
-from .defaults import copy_template_labels, set_defaults
+from .defaults import copy_template_labels, set_defaults, set_zero_times
 from .fields import FieldTypeError, normalize
 from .metadata import check_metadata, check_metadata_update
 from .resources import quality_of_service
@@ -79,7 +79,6 @@ def prepare_create(kind: Kind, obj: dict[str, Any]) -> list[str]:
     set_defaults(kind, obj)
     if kind.kind == "Job":
         jobs.generate_selector(obj)
-        copy_template_labels(obj)  # a server does so whenever it reads a job
     elif kind.kind == "Service":
         services.allocate(obj)
     elif kind.kind == "Namespace":
@@ -92,6 +91,8 @@ def prepare_create(kind: Kind, obj: dict[str, Any]) -> list[str]:
     errors = check_metadata(kind, obj["metadata"]) + _check(kind, obj)
     if errors:
         raise status.invalid(kind, obj["metadata"].get("name", ""), errors)
+    if kind.kind == "Job":
+        copy_template_labels(obj)  # a server does so whenever it reads a job, and so after it has checked a new one
     return _warnings(kind, obj)
 
 
@@ -111,6 +112,7 @@ def prepare_update(kind: Kind, new: dict[str, Any], old: dict[str, Any], subreso
     Raises:
         StatusError: 422 with every error found.
     """
+    set_zero_times(kind, new)
     errors = check_metadata_update(kind, new["metadata"], old["metadata"])
     if subresource:
         errors += _check_status(kind, new, old) if subresource == "status" else []

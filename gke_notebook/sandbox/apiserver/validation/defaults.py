@@ -27,6 +27,7 @@ def set_defaults(kind: Kind, obj: Object) -> None:
         kind: the object's kind.
         obj: the object, normalized.
     """
+    set_zero_times(kind, obj)
     name = kind.kind
     if name == "Pod":
         _pod(obj)
@@ -53,6 +54,43 @@ def set_defaults(kind: Kind, obj: Object) -> None:
         obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
     elif name == "LimitRange":
         set_limit_defaults(obj)
+
+
+# Times that the API's types hold by value: one that was never set is written as null, not left out.
+_EVENT_TIMES = ("eventTime", "firstTimestamp", "lastTimestamp")
+_CONDITION_TIMES = {
+    "Pod": ("lastProbeTime", "lastTransitionTime"),
+    "Job": ("lastProbeTime", "lastTransitionTime"),
+    "Node": ("lastHeartbeatTime", "lastTransitionTime"),
+    "Namespace": ("lastTransitionTime",),
+}
+_STATE_TIMES = {"running": ("startedAt",), "terminated": ("startedAt", "finishedAt")}
+_CONTAINER_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+
+
+def set_zero_times(kind: Kind, obj: Object) -> None:
+    """Write null for the times that were never set, in place, where the server does.
+
+    Args:
+        kind: the object's kind.
+        obj: the object, normalized.
+    """
+    if kind.kind == "Event":
+        for key in _EVENT_TIMES:
+            obj.setdefault(key, None)
+    names = _CONDITION_TIMES.get(kind.kind)
+    status = obj.get("status")
+    if names is None or not status:
+        return
+    for condition in status.get("conditions") or ():
+        for key in names:
+            condition.setdefault(key, None)
+    for field in _CONTAINER_STATUSES if kind.kind == "Pod" else ():
+        for container in status.get(field) or ():
+            for state in (container.get("state") or {}, container.get("lastState") or {}):
+                for name, found in state.items():
+                    for key in _STATE_TIMES.get(name, ()) if isinstance(found, dict) else ():
+                        found.setdefault(key, None)
 
 
 def _pod(obj: Object) -> None:
