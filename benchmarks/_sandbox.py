@@ -55,7 +55,7 @@ def resident(status: dict[str, Any]) -> int:
 
 def _descendants(root: int) -> list[int]:
     parents = {}
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+    for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
         with contextlib.suppress(OSError):
             parents[pid] = int(_field(pid, "PPid"))
     found = [root]

@@ -158,6 +158,7 @@ class Collection:
         self.trimmed = 0  # how many events were dropped before events[0]
         self.oldest = 0  # events after this revision are all there
         self.changed = 0  # the revision of the last change
+        self.watches = 0  # how many are open
         self._bytes = 0
         self._ordered: dict[str, list[str]] = {}
         self._waiting: set[asyncio.Future[None]] = set()

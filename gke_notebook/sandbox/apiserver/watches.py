@@ -23,6 +23,11 @@ Object = dict[str, Any]
 _BOOKMARK_SECONDS = 55.0
 _DEFAULT_SECONDS = 1800  # the server's own choice is between this and twice this
 _BATCH = 500  # events per chunk, so that a long backlog reaches the client while it is still written
+# A write to a socket takes about as long as the rest of a request. Where many watch one kind, each is sent what has
+# come since its last chunk at most every so often, so that the writes leave time to serve those that change things.
+_CROWD = 16
+_PAUSE_EACH = 0.0002
+_PAUSE_AT_MOST = 0.05
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -95,6 +100,14 @@ class Watch:
         Args:
             stopping: set when the server is to end.
         """
+        self._collection.watches += 1
+        try:
+            async for chunk in self._chunks(stopping):
+                yield chunk
+        finally:
+            self._collection.watches -= 1
+
+    async def _chunks(self, stopping: asyncio.Event) -> AsyncIterator[bytes]:
         seconds = self._options.timeout or random.uniform(1, 2) * _DEFAULT_SECONDS  # noqa: S311 - spreads load, no secret
         end = time.monotonic() + seconds
         bookmark = time.monotonic() + _BOOKMARK_SECONDS
@@ -107,6 +120,8 @@ class Watch:
                 lines = self._take()
                 if lines:
                     yield b"".join(lines)
+                    if self._collection.watches > _CROWD:
+                        await asyncio.sleep(min(_PAUSE_AT_MOST, _PAUSE_EACH * self._collection.watches))
                     continue
                 now = time.monotonic()
                 if now >= end:
