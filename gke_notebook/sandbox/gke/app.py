@@ -5,12 +5,12 @@ Paths are those of google.cloud.container_v1 over REST (2.67.0) and of gcloud 52
 
 from __future__ import annotations
 
-import hmac
 import re
 
 import msgspec
 from aiohttp import web
 
+from gke_notebook.sandbox import loopback
 from gke_notebook.sandbox.gke.resources import GkeState, Object, cluster, node_pool, server_config
 from gke_notebook.sandbox.pools import CLUSTER, LOCATION, PROJECT
 
@@ -38,7 +38,7 @@ def create_app(state: GkeState) -> web.Application:
 
     async def handle(request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {state.token}".encode()):
+        if not loopback.has_token(request, state.token):
             what = "had invalid" if given else "is missing required"
             code, body = error(401, f"Request {what} authentication credential{'s' if given else ''}. {_SIGN_IN}")
         else:
@@ -50,7 +50,7 @@ def create_app(state: GkeState) -> web.Application:
             headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'} if code == 401 else None,
         )
 
-    app = web.Application()
+    app = web.Application(middlewares=[loopback.refuse_foreign])
     app.router.add_route("*", "/{path:.*}", handle)
     return app
 

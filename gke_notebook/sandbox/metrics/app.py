@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,7 @@ from aiohttp import web
 from gke_notebook._version import __version__
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.connection import Connection
+from gke_notebook.sandbox import loopback
 from gke_notebook.sandbox.metrics.promql import BadData, parse_selector, parse_step, parse_time
 from gke_notebook.sandbox.metrics.samples import NAME, Sample, Samples, Series, parse_text, with_labels
 from gke_notebook.sandbox.metrics.targets import Kubelets
@@ -57,15 +57,14 @@ def create_app(state: MetricsState) -> web.Application:
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode()
-        if request.path not in _OPEN_PATHS and not hmac.compare_digest(given, f"Bearer {state.token}".encode()):
+        if request.path not in _OPEN_PATHS and not loopback.has_token(request, state.token):
             return failure(401, "unauthorized", "the bearer token of the sandbox is needed")
         try:
             return await handler(request)
         except BadData as error:
             return failure(400, "bad_data", str(error))
 
-    app = web.Application(middlewares=[authenticate])
+    app = web.Application(middlewares=[loopback.refuse_foreign, authenticate])
     for path, handler in (
         ("/api/v1/query", api.query),
         ("/api/v1/query_range", api.query_range),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from gke_notebook.sandbox import loopback
 from gke_notebook.sandbox.node import log_reader, usage
 from gke_notebook.sandbox.node.context import Context
 from gke_notebook.sandbox.node.logs import LogWriter
@@ -50,7 +50,7 @@ class KubeletServer:
             The port.
         """
         config = self._context.config
-        app = web.Application(middlewares=[self._authenticate])
+        app = web.Application(middlewares=[loopback.refuse_foreign, self._authenticate])
         app.add_routes([
             web.get("/healthz", self._health),
             web.get("/pods", self._pods),
@@ -77,10 +77,7 @@ class KubeletServer:
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode()
-        token = self._context.config.kubelet_token
-        by_token = bool(token) and hmac.compare_digest(given, f"Bearer {token}".encode())
-        if not by_token and not _has_certificate(request):
+        if not loopback.has_token(request, self._context.config.kubelet_token) and not _has_certificate(request):
             return web.Response(status=401, text="Unauthorized")
         return await handler(request)
 
