@@ -60,7 +60,11 @@ def up(home: Home, options: Options) -> tuple[Running, bool]:
     with _command_lock(home):
         found = status(home)
         if found is not None and found.ready:
-            if found.options not in (options, _wanted(options)) and options != Options():
+            # Whoever names no control plane takes the one that runs.
+            as_asked = (
+                found.options if options.control_plane else msgspec.structs.replace(found.options, control_plane="")
+            )
+            if options not in (Options(), as_asked):
                 raise InvalidInput(
                     "a sandbox is up already with other options; `gke-notebook sandbox down --keep`, then up again"
                 )

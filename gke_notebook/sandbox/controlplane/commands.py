@@ -13,6 +13,15 @@ from gke_notebook.sandbox.controlplane.layout import LOOPBACK, Layout, Ports
 # What GKE adds for pods that ask for accelerators, whose nodes it taints
 # (Google Cloud, "Run GPUs in GKE Standard node pools", 2026).
 _ADMISSION = "ExtendedResourceToleration"
+# No cloud gives the nodes addresses here; and an endpoint with the loopback address of our pods is refused, which these
+# controllers would say again and again in events.
+_NO_CONTROLLERS = (
+    "node-ipam-controller",
+    "cloud-node-lifecycle-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "endpointslice-mirroring-controller",
+)
 
 
 def etcd(layout: Layout, ports: Ports, server: Certificates, keys: Keys, *, durable: bool) -> list[str]:
@@ -77,7 +86,8 @@ def controller_manager(layout: Layout, server: Certificates, keys: Keys) -> list
     return [
         f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
         f"--service-account-private-key-file={keys.accounts_key}", f"--root-ca-file={server.authority}",
-        "--leader-elect=false", "--secure-port=0", "--controllers=*,-nodeipam,-cloud-node-lifecycle",
+        "--leader-elect=false", "--secure-port=0",
+        "--controllers=" + ",".join(["*", *(f"-{name}" for name in _NO_CONTROLLERS)]),
         # Its own limit of 20 requests a second is meant for a server that many share.
         "--kube-api-qps=500", "--kube-api-burst=1000", "--profiling=false",
     ]  # fmt: skip

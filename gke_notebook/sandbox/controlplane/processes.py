@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 5.0
 _LONG_ENOUGH = 30.0  # seconds after which a component counts as having started well
 _LAST_LINES = 8
+_REPORTED_LINES = 2
+_LONGEST_LINE = 240
 _LARGEST_LOG = 16 * 2**20
 
 
@@ -108,12 +110,15 @@ class Processes:
             if component.restarts:
                 raise ComponentFailed(self.last_words(component))
 
-    def last_words(self, component: Component) -> str:
-        """Say how a component ended, with the last lines of its log."""
-        return (
-            f"{component.name} {component.last_end}; its log {self.log(component.name)} ends with:\n"
-            f"{last_lines(self.log(component.name))}"
-        )
+    def last_words(self, component: Component, count: int = _LAST_LINES) -> str:
+        """Say how a component ended, with the last lines of its log.
+
+        Args:
+            component: which.
+            count: how many lines.
+        """
+        log = self.log(component.name)
+        return f"{component.name} {component.last_end}; its log {log} ends with:\n{last_lines(log, count)}"
 
     async def _launch(self, component: Component) -> None:
         with self.log(component.name).open("ab") as log:
@@ -136,10 +141,9 @@ class Processes:
             self._reaper.remove(component.running.pid)
             component.last_end = how_it_ended(code)
             component.restarts += 1
-            text = self.last_words(component)
-            _log.error("%s", text)
+            _log.error("%s", self.last_words(component))
             if self._reported is not None:
-                self._reported(text)
+                self._reported(self.last_words(component, _REPORTED_LINES))
             if self.starting:
                 return  # who starts it is told by `check`
             delay = _FIRST_DELAY if time.monotonic() - started > _LONG_ENOUGH else min(_LONGEST_DELAY, delay * 2)
@@ -199,7 +203,8 @@ def last_lines(log: Path, count: int = _LAST_LINES) -> str:
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 64 * 1024))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
+            lines = file.read().decode(errors="replace").splitlines()[-count:]
+            return "\n".join(line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + " ..." for line in lines)
     except OSError:
         return "(there is no log)"
 
