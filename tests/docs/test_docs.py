@@ -15,7 +15,9 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from gke_notebook.sandbox.controlplane import build
 from tests.docs.pages import GENERATED, KINDS, OUTPUTS, ROOT, Block, commands, pages, read_blocks
+from tests.support.control_plane import find_control_plane
 from tests.support.home import SandboxHome, sandbox_home
 from tests.support.kubectl import find_kubectl
 
@@ -37,6 +39,11 @@ class Console:
         tools.mkdir()
         if (kubectl := find_kubectl()) is not None:
             (tools / "kubectl").symlink_to(kubectl)
+        if (built := find_control_plane()) is not None:
+            (tools / "kube-apiserver").symlink_to(built.programs["kube-apiserver"])
+            cached = directory / "cache" / "gke-notebook" / build.folder().name
+            cached.parent.mkdir(parents=True)
+            cached.symlink_to(built.folder)  # the cache is the test's own, and nothing is built in it
         self.environment = {
             **home.environment,
             "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
