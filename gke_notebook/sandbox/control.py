@@ -93,7 +93,7 @@ def _check_control_plane(folder: str) -> None:
 
 
 def _start(home: Home, options: Options) -> None:
-    log = (home.logs / "sandbox.log").open("ab")
+    log = os.fdopen(os.open(home.logs / "sandbox.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
     with log:
         subprocess.Popen(
             [

@@ -101,7 +101,7 @@ class Home:
         Returns:
             The open file, or None when another process holds the lock.
         """
-        file = (self.root / f"{name}.lock").open("wb")
+        file = os.fdopen(os.open(self.root / f"{name}.lock", os.O_WRONLY | os.O_CREAT, 0o600), "wb")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

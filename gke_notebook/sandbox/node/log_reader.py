@@ -52,11 +52,11 @@ def parse_options(query: Mapping[str, str], now: float | None = None) -> LogOpti
     if "sinceSeconds" in query and "sinceTime" in query:
         raise ValueError("at most one of `sinceTime` or `sinceSeconds` may be specified")
     if "sinceSeconds" in query:
-        since = logs.timestamp(int((now - _positive(query, "sinceSeconds")) * 1e9))
+        since = logs.timestamp(int(max(0.0, now - _positive(query, "sinceSeconds")) * 1e9))
     elif "sinceTime" in query:
         try:
             since = _since(query["sinceTime"])
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ValueError(f"sinceTime {query['sinceTime']!r} is no RFC 3339 time") from error
     tail = None
     if "tailLines" in query:
@@ -78,7 +78,7 @@ def _since(text: str) -> bytes:
         raise ValueError(text)
     zone = "+00:00" if matched[3] in "Zz" else matched[3]
     moment = datetime.datetime.fromisoformat(matched[1].upper() + zone)
-    return logs.timestamp(int(moment.timestamp()) * 1_000_000_000 + int((matched[2] or "0").ljust(9, "0")))
+    return logs.timestamp(max(0, int(moment.timestamp())) * 1_000_000_000 + int((matched[2] or "0").ljust(9, "0")))
 
 
 def _flag(query: Mapping[str, str], name: str) -> bool:
@@ -86,10 +86,14 @@ def _flag(query: Mapping[str, str], name: str) -> bool:
 
 
 def _number(query: Mapping[str, str], name: str) -> int:
+    text = query[name]
     try:
-        return int(query[name])
+        value = int(text)
     except ValueError as error:
-        raise ValueError(f"{name} {query[name]!r} is no number") from error
+        raise ValueError(f"{name} {text[:40]!r} is no number") from error
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} {text[:40]!r} is out of range")
+    return value
 
 
 def _positive(query: Mapping[str, str], name: str) -> int:

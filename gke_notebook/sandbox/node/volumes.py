@@ -118,7 +118,7 @@ def _keys(reference: Object, kind: str, name: str, sources: Sources, mode: int) 
         raise MountError(f'{kind.lower()} "{name}" not found')
     data = environment.binary_data({**found, "kind": kind})
     if not reference.get("items"):
-        return {key: File(content, mode) for key, content in data.items()}
+        return {_relative(key): File(content, mode) for key, content in data.items()}
     result = {}
     for item in reference["items"]:
         if item["key"] in data:
@@ -183,7 +183,10 @@ def mounts(container: Object, directories: Mapping[str, Path]) -> dict[str, str]
         if directory is None:
             raise MountError(f'no volume "{mount["name"]}"')
         if mount.get("subPath"):
+            whole = directory.resolve()
             directory = directory / _relative(mount["subPath"])
+            if not directory.resolve().is_relative_to(whole):
+                raise MountError(f"failed to prepare subPath for volumeMount {mount['subPath']!r}: it leads outside")
             with contextlib.suppress(FileExistsError):
                 directory.mkdir(parents=True)
         result[mount["mountPath"]] = str(directory)
