@@ -30,6 +30,7 @@ PACKAGES = {
     "authorization": (API, "authorization/v1"),
     "authentication": (API, "authentication/v1"),
     "policy": (API, "policy/v1"),
+    "rbac": (API, "rbac/v1"),
     "meta": (MACHINERY, "pkg/apis/meta/v1"),
 }
 GROUPS = {
@@ -37,6 +38,7 @@ GROUPS = {
     "scheduling": "scheduling.k8s.io",
     "authorization": "authorization.k8s.io",
     "authentication": "authentication.k8s.io",
+    "rbac": "rbac.authorization.k8s.io",
     "core": "",
     "meta": "meta.k8s.io",
 }
@@ -264,11 +266,12 @@ def check_numbers(table: dict[str, Any]) -> None:
             entry = table["types"].get(f"{name}.{message}")
             if entry is None:
                 continue
-            numbers = {found[0]: int(found[1]) for found in re.findall(r"(\w+) = (\d+);", body)}
+            # The proto writes `uID` where JSON says `uid`.
+            numbers = {found[0].lower(): int(found[1]) for found in re.findall(r"(\w+) = (\d+);", body)}
             for key, found in entry["fields"].items():
-                if found["n"] and not found.get("v") and numbers.get(key) != found["n"]:
+                if found["n"] and not found.get("v") and numbers.get(key.lower()) != found["n"]:
                     raise SystemExit(
-                        f"{name}.{message}.{key}: {found['n']} in types.go, {numbers.get(key)} in the proto"
+                        f"{name}.{message}.{key}: {found['n']} in types.go, {numbers.get(key.lower())} in the proto"
                     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import socket
 import ssl
 from collections.abc import Mapping
@@ -80,7 +81,10 @@ class Embedded:
         self._listener = listen(port)
         self.port = int(self._listener.getsockname()[1])
         self._store = Store.open(data)
-        self._app = create_app(self._store, ServerConfig(tokens=tokens, kubelet_token=kubelet_token, port=self.port))
+        # Derived from a secret that is kept, so that tokens of service accounts outlive a restart.
+        key = hmac.digest(kubelet_token.encode(), b"tokens of service accounts", "sha256")
+        config = ServerConfig(tokens=tokens, kubelet_token=kubelet_token, port=self.port, signing_key=key)
+        self._app = create_app(self._store, config)
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._tls.load_cert_chain(pems.certificate, pems.key)
         self._runner: web.AppRunner | None = None

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import platform
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from aiohttp import web
 
 from . import bootstrap, respond, status, strategy
 from .auth import PUBLIC_PATHS, Authenticator, User, check_path
+from .authorization.impersonation import acting_user
+from .authorization.resolver import Authorizer
+from .authorization.tokens import Tokens
 from .documents import Documents
 from .kinds import find
 from .logs import LogProxy
@@ -40,12 +44,14 @@ class ServerConfig:
         kubelet_token: the token that the server shows to kubelets.
         port: the port clients name in their `Host` header; 0 accepts any.
         version: the Kubernetes version it says it is.
+        signing_key: the secret that tokens of service accounts are signed with; they are good as long as it stays.
     """
 
     tokens: Mapping[str, User] = field(repr=False)
     kubelet_token: str = field(default="", repr=False)
     port: int = 0
     version: str = VERSION
+    signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
 
 def create_app(store: Store, config: ServerConfig) -> web.Application:
@@ -67,12 +73,14 @@ def create_app(store: Store, config: ServerConfig) -> web.Application:
 class _Server:
     def __init__(self, store: Store, config: ServerConfig) -> None:
         self._store = store
-        self._authenticator = Authenticator(config.tokens)
+        self._authorizer = Authorizer(store)
+        tokens = Tokens(store, config.signing_key)
+        self._authenticator = Authenticator(config.tokens, tokens)
         self._logs = LogProxy(config.kubelet_token)
         self._stopping = asyncio.Event()
         self._hosts = frozenset(f"{host}:{config.port}" for host in _HOSTS) if config.port else None
         self._documents = Documents(_version(config.version))
-        self._resources = Resources(store, self._logs, self._stopping)
+        self._resources = Resources(store, self._logs, self._stopping, authorizer=self._authorizer, tokens=tokens)
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         expiry = asyncio.create_task(self._expire())
@@ -120,11 +128,12 @@ class _Server:
             if path.rstrip("/") not in PUBLIC_PATHS or "Authorization" in request.headers:
                 raise status.unauthorized()
             return self._documents.answer(request, path)
+        user = acting_user(request, user, self._authorizer)
         if path.startswith(("/api/", "/apis/")):
             found = await self._resources.answer(request, path, user)
             if found is not None:
                 return found
-        check_path(user, request.method.lower(), path)
+        check_path(self._authorizer, user, request.method.lower(), path)
         return self._documents.answer(request, path)
 
     def _check_origin(self, request: web.Request) -> None:

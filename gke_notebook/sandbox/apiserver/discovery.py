@@ -14,7 +14,10 @@ from .kinds import KINDS, Kind, Subresource
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 # The order a real server prefers them in.
-GROUPS = ("authentication.k8s.io", "authorization.k8s.io", "batch", "scheduling.k8s.io", "coordination.k8s.io")
+GROUPS = (
+    "authentication.k8s.io", "authorization.k8s.io", "batch", "rbac.authorization.k8s.io", "scheduling.k8s.io",
+    "coordination.k8s.io",
+)  # fmt: skip
 
 
 def wants_aggregated(accept: str) -> bool:

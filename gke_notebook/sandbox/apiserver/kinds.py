@@ -7,6 +7,7 @@ from dataclasses import dataclass
 # What a registry-backed resource offers (Kubernetes 1.34, discovery of kube-apiserver).
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 STATUS = "status"
+RBAC = "rbac.authorization.k8s.io"
 _STATUS_VERBS = ("get", "patch", "update")
 
 
@@ -95,6 +96,10 @@ class Kind:
         return next((each for each in self.subresources if each.name == name), None)
 
 
+def _token() -> Subresource:
+    return Subresource("token", ("create",), "TokenRequest", "authentication.k8s.io", "v1")
+
+
 def _status() -> Subresource:
     return Subresource(STATUS, _STATUS_VERBS)
 
@@ -125,7 +130,10 @@ KINDS: tuple[Kind, ...] = (
         subresources=(_status(),),
     ),
     Kind("", "v1", "secrets", "secret", "Secret"),
-    Kind("", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", short_names=("sa",)),
+    Kind(
+        "", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", short_names=("sa",),
+        subresources=(_token(),),
+    ),
     Kind(
         "", "v1", "services", "service", "Service", short_names=("svc",), categories=("all",),
         subresources=(_status(),),
@@ -135,6 +143,10 @@ KINDS: tuple[Kind, ...] = (
         namespaced=False, verbs=("create",),
     ),
     Kind(
+        "authorization.k8s.io", "v1", "localsubjectaccessreviews", "localsubjectaccessreview",
+        "LocalSubjectAccessReview", verbs=("create",),
+    ),
+    Kind(
         "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview",
         namespaced=False, verbs=("create",),
     ),
@@ -142,8 +154,16 @@ KINDS: tuple[Kind, ...] = (
         "authorization.k8s.io", "v1", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview",
         namespaced=False, verbs=("create",),
     ),
+    Kind(
+        "authorization.k8s.io", "v1", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview",
+        namespaced=False, verbs=("create",),
+    ),
     Kind("batch", "v1", "jobs", "job", "Job", categories=("all",), subresources=(_status(),)),
     Kind("coordination.k8s.io", "v1", "leases", "lease", "Lease"),
+    Kind(RBAC, "v1", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding", namespaced=False),
+    Kind(RBAC, "v1", "clusterroles", "clusterrole", "ClusterRole", namespaced=False),
+    Kind(RBAC, "v1", "rolebindings", "rolebinding", "RoleBinding"),
+    Kind(RBAC, "v1", "roles", "role", "Role"),
     Kind(
         "scheduling.k8s.io", "v1", "priorityclasses", "priorityclass", "PriorityClass",
         namespaced=False, short_names=("pc",),
@@ -158,8 +178,9 @@ BODY_KINDS: tuple[Kind, ...] = (
     Kind("", "v1", "bindings", "binding", "Binding", verbs=("create",)),
     Kind("policy", "v1", "evictions", "eviction", "Eviction", verbs=("create",)),
     Kind("meta.k8s.io", "v1", "deleteoptions", "deleteoptions", "DeleteOptions", namespaced=False, verbs=()),
+    Kind("authentication.k8s.io", "v1", "tokenrequests", "tokenrequest", "TokenRequest", verbs=("create",)),
 )
-BINDING, EVICTION, DELETE_OPTIONS = BODY_KINDS
+BINDING, EVICTION, DELETE_OPTIONS, TOKEN_REQUEST = BODY_KINDS
 
 
 def find(group: str, version: str, plural: str) -> Kind | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,14 @@ class WriteOptions:
         manager: who writes, for `managedFields`.
         validation: ``Strict``, ``Warn`` or ``Ignore``.
         force: whether an apply takes over conflicting fields.
+        guard: looks at the object after and before the write, and may refuse it for who writes.
     """
 
     dry_run: bool = False
     manager: str = "unknown"
     validation: str = "Warn"
     force: bool = False
+    guard: Callable[[dict[str, Any], dict[str, Any] | None], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,8 +12,12 @@ from aiohttp import web
 
 from . import auth, deletes, options, reads, respond, status, strategy, subresources, writes
 from .auth import User
+from .authorization import escalation
+from .authorization.resolver import Authorizer
+from .authorization.reviews import review
+from .authorization.tokens import Tokens
 from .decode import decode_body, media_type
-from .kinds import BINDING, DELETE_OPTIONS, EVICTION, Kind
+from .kinds import BINDING, DELETE_OPTIONS, EVICTION, TOKEN_REQUEST, Kind
 from .logs import LogProxy, locate
 from .negotiate import Form, negotiate
 from .patches import APPLY_PATCH, apply_patch, describe
@@ -35,9 +40,16 @@ class Resources:
         store: the state.
         logs: reads logs from kubelets.
         stopping: set when the server is to end.
+        authorizer: decides who may do what.
+        tokens: makes the tokens of service accounts.
     """
 
-    def __init__(self, store: Store, logs: LogProxy, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, store: Store, logs: LogProxy, stopping: asyncio.Event,
+        *, authorizer: Authorizer, tokens: Tokens,
+    ) -> None:  # fmt: skip
+        self._authorizer = authorizer
+        self._tokens = tokens
         self._store = store
         self._logs = logs
         self._stopping = stopping
@@ -73,7 +85,9 @@ class Resources:
         verb = _verb(request.method, target)
         if verb == "list" and (target.watch or options.flag(request.query, "watch")):
             verb = "watch"
-        auth.check(user, verb or request.method.lower(), target)
+        request["user"] = user
+        selector = request.query.get("fieldSelector", "")
+        auth.check(self._authorizer, user, verb or request.method.lower(), target, selector)
         if not _offered(target, verb):
             raise status.method_not_allowed()
         if target.subresource == "log":
@@ -136,9 +150,13 @@ class Resources:
 
     async def _create(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = self._write_options(request, "CreateOptions")
-        kind = {"binding": BINDING, "eviction": EVICTION}.get(target.subresource, target.kind)
+        how = self._write_options(request, "CreateOptions", target.kind)
+        kind = {"binding": BINDING, "eviction": EVICTION, "token": TOKEN_REQUEST}.get(target.subresource, target.kind)
         obj, duplicates = await _body(request, kind)
+        if kind is TOKEN_REQUEST:
+            warnings = check_unknown_fields(kind, obj, how.validation, duplicates)
+            body = msgspec.json.encode(self._tokens.create(target, obj, dry_run=how.dry_run))
+            return respond.answer(body, 201, media_type=form.media_type, warnings=warnings)
         if target.subresource:
             check_unknown_fields(kind, obj, how.validation, duplicates)
             act = subresources.bind if target.subresource == "binding" else subresources.evict
@@ -146,13 +164,14 @@ class Resources:
             return respond.success(code=201)
         if not kind.stored:
             warnings = check_unknown_fields(kind, obj, how.validation, duplicates)
-            body = msgspec.json.encode(auth.review(kind, obj, user))
+            where = target.namespace
+            body = msgspec.json.encode(review(self._authorizer, kind, obj, user, manager=how.manager, namespace=where))
             return respond.answer(body, 201, media_type=form.media_type, warnings=warnings)
         return _written(request, kind, writes.create(self._store, target, obj, how, duplicates), form)
 
     async def _update(self, request: web.Request, target: Target) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = self._write_options(request, "UpdateOptions")
+        how = self._write_options(request, "UpdateOptions", target.kind)
         obj, duplicates = await _body(request, target.kind)
         return _written(request, target.kind, writes.update(self._store, target, obj, how, duplicates), form)
 
@@ -168,7 +187,7 @@ class Resources:
 
     async def _try_patch(self, request: web.Request, target: Target) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = self._write_options(request, "PatchOptions")
+        how = self._write_options(request, "PatchOptions", target.kind)
         body = await request.read()
         content_type = request.headers.get("Content-Type", "")
         if media_type(content_type) == APPLY_PATCH:
@@ -215,9 +234,16 @@ class Resources:
         body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
         return respond.answer(body, media_type=form.media_type, warnings=deletes.warnings(target.kind, how))
 
-    @staticmethod
-    def _write_options(request: web.Request, kind: str) -> options.WriteOptions:
-        return options.write_options(request.query, request.headers.get("User-Agent", ""), kind)
+    def _write_options(self, request: web.Request, word: str, kind: Kind) -> options.WriteOptions:
+        how = options.write_options(request.query, request.headers.get("User-Agent", ""), word)
+        user: User = request["user"]
+        if not escalation.applies(kind, user):
+            return how
+
+        def guard(new: Object, old: Object | None) -> None:
+            escalation.check(self._authorizer, kind, user, new, old)
+
+        return replace(how, guard=guard)
 
 
 def _verb(method: str, target: Target) -> str:

@@ -180,10 +180,22 @@ def _quota(obj: Object, now: datetime) -> list[Any]:
     return [_name(obj), ", ".join(requests), ", ".join(limits), _age(obj, now)]
 
 
+def _role_binding(obj: Object, now: datetime) -> list[Any]:
+    reference = obj.get("roleRef") or {}
+    subjects: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
+    for each in obj.get("subjects") or ():
+        shown = f"{each['namespace']}/{each['name']}" if each.get("namespace") else each.get("name", "")
+        subjects.setdefault(each.get("kind", ""), []).append(shown)
+    role = f"{reference.get('kind', '')}/{reference.get('name', '')}"
+    return [_name(obj), role, _age(obj, now), *(", ".join(found) for found in list(subjects.values())[:3])]
+
+
 def _other(obj: Object, now: datetime) -> list[Any]:
     del now
     return [_name(obj), obj["metadata"].get("creationTimestamp", "")]
 
+
+_BINDING_COLUMNS = ("Name", "Role", "Age", "+Users", "+Groups", "+ServiceAccounts")
 
 # Per kind: the columns, with a leading "+" where only `-o wide` shows them, and what makes the cells.
 _TABLES: dict[str, tuple[tuple[str, ...], Cells]] = {
@@ -217,6 +229,8 @@ _TABLES: dict[str, tuple[tuple[str, ...], Cells]] = {
     "ServiceAccount": (("Name", "Secrets", "Age"), _service_account),
     "Endpoints": (("Name", "Endpoints", "Age"), _endpoints),
     "ResourceQuota": (("Name", "Request", "Limit", "Age"), _quota),
+    "RoleBinding": (_BINDING_COLUMNS, _role_binding),
+    "ClusterRoleBinding": (_BINDING_COLUMNS, _role_binding),
     "PriorityClass": (("Name", "Value", "Global-Default", "Age", "PreemptionPolicy"), _priority_class),
 }  # fmt: skip
 _OTHER: tuple[tuple[str, ...], Cells] = (("Name", "Created At"), _other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ def _create(
         meta["name"] = _free_name(store, kind, target.namespace, str(meta["generateName"]))
     name = meta.get("name") or ""
     admission.check_namespace(store, kind, target.namespace, name, creating=True)
+    if options.guard is not None:
+        options.guard(obj, None)
     now = time.time()
     stamp = metadata.timestamp(now)
     if not owned:
@@ -154,6 +157,8 @@ def replace(
         raise status.conflict(kind, target.name)
     meta["resourceVersion"] = before["resourceVersion"]
     metadata.carry_over(meta, before)
+    if options.guard is not None:
+        options.guard(new, old)
     if not target.subresource:
         admission.admit_update(kind, new, old)
     strategy.prepare_update(kind, new, old, target.subresource)
@@ -161,7 +166,7 @@ def replace(
     charges = [] if target.subresource else quota.charges(store, kind, new, old)
     metadata.bump_generation(new, old)
     now = time.time()
-    if not owned:
+    if not owned and not early:
         track(
             kind, old, new, manager=options.manager, operation="Update",
             subresource=target.subresource if target.subresource == STATUS else "", now=metadata.timestamp(now),

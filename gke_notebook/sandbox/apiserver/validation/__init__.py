@@ -10,7 +10,7 @@ from gke_notebook.sandbox.apiserver.kinds import Kind
 from gke_notebook.sandbox.apiserver.schema import type_of
 from gke_notebook.sandbox.apiserver.status import FieldError
 
-from . import core, jobs, pod_status, pods, quotas, services
+from . import core, jobs, pod_status, pods, quotas, rbac, services
 from .defaults import copy_template_labels, set_defaults, set_zero_times
 from .fields import FieldTypeError, normalize
 from .metadata import check_metadata, check_metadata_update
@@ -160,6 +160,8 @@ def _check_status(kind: Kind, new: dict[str, Any], old: dict[str, Any]) -> list[
 def _warnings(kind: Kind, obj: dict[str, Any]) -> list[str]:
     if kind.kind == "Pod":
         return pods.template_warnings(obj["spec"], "spec")
+    if kind.kind == "ClusterRole":
+        return rbac.aggregation_warnings(obj)
     if kind.kind != "Job":
         return []
     wrong = formats.dns_label(obj["metadata"].get("name", ""))
@@ -188,6 +190,10 @@ _CHECKS: dict[str, _Check] = {
     "PriorityClass": core.check_priority_class,
     "ResourceQuota": quotas.check_quota,
     "LimitRange": quotas.check_limit_range,
+    "Role": rbac.check_role,
+    "ClusterRole": rbac.check_cluster_role,
+    "RoleBinding": rbac.check_role_binding,
+    "ClusterRoleBinding": rbac.check_cluster_role_binding,
 }
 _UPDATE_CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[FieldError]]] = {
     "ConfigMap": core.check_data_update,
@@ -196,4 +202,6 @@ _UPDATE_CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[FieldE
     "Node": core.check_node_update,
     "PriorityClass": core.check_priority_class_update,
     "ResourceQuota": quotas.check_quota_update,
+    "RoleBinding": rbac.check_binding_update,
+    "ClusterRoleBinding": rbac.check_binding_update,
 }

@@ -11,6 +11,7 @@ from gke_notebook.sandbox.apiserver.kinds import Kind
 
 from .core import merge_string_data
 from .quotas import set_limit_defaults
+from .rbac import set_binding_defaults
 
 Object = dict[str, Any]
 
@@ -52,6 +53,11 @@ def set_defaults(kind: Kind, obj: Object) -> None:
                 port.setdefault("protocol", "TCP")
     elif name == "PriorityClass":
         obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    elif name in {"Role", "ClusterRole"}:
+        if not obj.get("rules"):
+            obj["rules"] = None  # the one list that a server shows when it is empty
+    elif name in {"RoleBinding", "ClusterRoleBinding"}:
+        set_binding_defaults(obj)
     elif name == "LimitRange":
         set_limit_defaults(obj)
 

@@ -24,6 +24,10 @@ _NAME_FORMATS: dict[str, Callable[[str], list[str]]] = {
     "Service": formats.dns1035_label,
     "Namespace": formats.dns_label,
     "Event": formats.path_segment,
+    "Role": formats.path_segment,
+    "RoleBinding": formats.path_segment,
+    "ClusterRole": formats.path_segment,
+    "ClusterRoleBinding": formats.path_segment,
 }
 
 
