@@ -20,7 +20,8 @@ ACCEPTED = (JSON, YAML, PROTOBUF)
 
 # Far beyond any object of the API, and safe for the recursive code that reads them.
 MAX_DEPTH = 200
-MAX_NODES = 2_000_000
+# What the aliases of a YAML document may add to what is written: each value written takes a byte at least.
+MAX_ALIASED = 100_000
 
 
 class BodyError(ValueError):
@@ -265,7 +266,7 @@ def _yaml(body: bytes, duplicates: list[str] | None) -> Any:
         raise BodyError("yaml: invalid UTF-8") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BodyError("yaml: " + " ".join(str(error).split())) from error
-    budget = [MAX_NODES]
+    budget = [MAX_ALIASED + len(body)]
     try:
         return _plain(found, 0, budget)
     except RecursionError as error:
