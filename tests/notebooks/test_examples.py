@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.support.control_plane import HOW, find_control_plane
 from tests.support.home import SandboxHome, sandbox_home
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -40,13 +42,25 @@ def run(home: SandboxHome, notebook: str, output: Path) -> tuple[str, nbformat.N
     return done.stdout, executed
 
 
+def options(control_plane: str) -> tuple[str, ...]:
+    """Give the options of `sandbox up` for the embedded control plane or the real one."""
+    if control_plane == "embedded":
+        return ()
+    found = find_control_plane()
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(HOW)
+    return ("--control-plane", str(found.folder))
+
+
 def outputs(notebook: nbformat.NotebookNode) -> str:
     """Every text output of a notebook."""
     found = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return "\n".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in found)
 
 
-def test_quickstart(home: SandboxHome, tmp_path: Path) -> None:
+@pytest.mark.parametrize("control_plane", ["embedded", "real"])
+def test_quickstart(home: SandboxHome, tmp_path: Path, control_plane: str) -> None:
+    home.up(*options(control_plane))
     printed, executed = run(home, "quickstart.ipynb", tmp_path)
     text = outputs(executed)
     assert "PLAN digits" in printed
@@ -56,7 +70,8 @@ def test_quickstart(home: SandboxHome, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not can_import(SYSTEM_PYTHON, "torch"), reason="PyTorch is not there for the system's Python")
-def test_pytorch_ddp(home: SandboxHome, tmp_path: Path) -> None:
-    home.up("--runtime", f"pytorch/*={SYSTEM_PYTHON}")
+@pytest.mark.parametrize("control_plane", ["embedded", "real"])
+def test_pytorch_ddp(home: SandboxHome, tmp_path: Path, control_plane: str) -> None:
+    home.up("--runtime", f"pytorch/*={SYSTEM_PYTHON}", *options(control_plane))
     _, executed = run(home, "pytorch_ddp.ipynb", tmp_path)
     assert "loss differs from one process by" in outputs(executed)
