@@ -158,10 +158,9 @@ async def test_reviews_tell_the_truth(both: Both):
         said.append((await side.ask("POST", whoami, {}, headers=headers))["body"])
         lost = {"Impersonate-User": "lost"}
         subject = {**USER, "name": "lost"}
-        for name in ("gone", "never"):
-            await side.client.create(BINDINGS, binding(name, subject, name), side.namespace)
+        await side.client.create(BINDINGS, binding("never", subject, "never"), side.namespace)
         await asyncio.sleep(0.5)  # a real server learns of bindings by a watch
-        said.append(sorted(brief(await side.ask("GET", side.path(PODS), headers=lost))[2].split("RBAC: ")))
+        said.append(brief(await side.ask("GET", side.path(PODS), headers=lost)))
         return said
 
     await both.compare(scenario, kind="SubjectAccessReview", feature="access, rules and subject reviews")

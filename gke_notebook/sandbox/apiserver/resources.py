@@ -85,7 +85,6 @@ class Resources:
         verb = _verb(request.method, target)
         if verb == "list" and (target.watch or options.flag(request.query, "watch")):
             verb = "watch"
-        request["user"] = user
         selector = request.query.get("fieldSelector", "")
         auth.check(self._authorizer, user, verb or request.method.lower(), target, selector)
         if not _offered(target, verb):
@@ -102,9 +101,9 @@ class Resources:
             case "create":
                 return await self._create(request, target, user)
             case "update":
-                return await self._update(request, target)
+                return await self._update(request, target, user)
             case "patch":
-                return await self._patch(request, target)
+                return await self._patch(request, target, user)
             case "delete":
                 return await self._delete(request, target)
             case _:
@@ -150,7 +149,7 @@ class Resources:
 
     async def _create(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = self._write_options(request, "CreateOptions", target.kind)
+        how = self._write_options(request, "CreateOptions", target.kind, user)
         kind = {"binding": BINDING, "eviction": EVICTION, "token": TOKEN_REQUEST}.get(target.subresource, target.kind)
         obj, duplicates = await _body(request, kind)
         if kind is TOKEN_REQUEST:
@@ -169,15 +168,15 @@ class Resources:
             return respond.answer(body, 201, media_type=form.media_type, warnings=warnings)
         return _written(request, kind, writes.create(self._store, target, obj, how, duplicates), form)
 
-    async def _update(self, request: web.Request, target: Target) -> web.Response:
+    async def _update(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = self._write_options(request, "UpdateOptions", target.kind)
+        how = self._write_options(request, "UpdateOptions", target.kind, user)
         obj, duplicates = await _body(request, target.kind)
         return _written(request, target.kind, writes.update(self._store, target, obj, how, duplicates), form)
 
-    async def _patch(self, request: web.Request, target: Target) -> web.Response:
+    async def _patch(self, request: web.Request, target: Target, user: User) -> web.Response:
         try:
-            return await self._try_patch(request, target)
+            return await self._try_patch(request, target, user)
         except StatusError as error:
             if error.code < 500:
                 raise
@@ -185,9 +184,9 @@ class Resources:
             # but a client's mistake is called one, so that no client tries again.
             raise StatusError(400, "BadRequest", error.message, error.details) from error
 
-    async def _try_patch(self, request: web.Request, target: Target) -> web.Response:
+    async def _try_patch(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = self._write_options(request, "PatchOptions", target.kind)
+        how = self._write_options(request, "PatchOptions", target.kind, user)
         body = await request.read()
         content_type = request.headers.get("Content-Type", "")
         if media_type(content_type) == APPLY_PATCH:
@@ -234,9 +233,8 @@ class Resources:
         body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
         return respond.answer(body, media_type=form.media_type, warnings=deletes.warnings(target.kind, how))
 
-    def _write_options(self, request: web.Request, word: str, kind: Kind) -> options.WriteOptions:
+    def _write_options(self, request: web.Request, word: str, kind: Kind, user: User) -> options.WriteOptions:
         how = options.write_options(request.query, request.headers.get("User-Agent", ""), word)
-        user: User = request["user"]
         if not escalation.applies(kind, user):
             return how
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -166,7 +165,7 @@ def replace(
     charges = [] if target.subresource else quota.charges(store, kind, new, old)
     metadata.bump_generation(new, old)
     now = time.time()
-    if not owned and not early:
+    if not owned:
         track(
             kind, old, new, manager=options.manager, operation="Update",
             subresource=target.subresource if target.subresource == STATUS else "", now=metadata.timestamp(now),
