@@ -17,8 +17,8 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +31,7 @@ _COMPACT_AT_LEAST = 16 * 2**20
 PUT, DELETE, MARK = 0, 1, 2
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One change, or one object of a snapshot.
 
     Args:
@@ -82,20 +81,29 @@ def decode(data: bytes | memoryview) -> Iterator[Record]:
 
 def _decode(view: memoryview) -> Iterator[tuple[Record, int]]:
     position, size = 0, len(view)
+    known: dict[bytes, str] = {}  # collections and namespaces: few, and each kept once
     while position + _FRAME.size <= size:
         length, checksum = _FRAME.unpack_from(view, position)
         start, end = position + _FRAME.size, position + _FRAME.size + length
         if length < _HEAD.size or end > size or zlib.crc32(view[start:end]) != checksum:
             return
         operation, revision, time, *lengths = _HEAD.unpack_from(view, start)
-        cursor = start + _HEAD.size
-        texts = []
-        for each in lengths:
-            texts.append(str(view[cursor : cursor + each], "utf-8"))
-            cursor += each
-        collection, namespace, name = texts
-        yield Record(operation, revision, time, collection, namespace, name, bytes(view[cursor:end])), end
+        first = start + _HEAD.size
+        second = first + lengths[0]
+        third = second + lengths[1]
+        body = third + lengths[2]
+        collection, namespace = _text(view[first:second], known), _text(view[second:third], known)
+        name = str(view[third:body], "utf-8")
+        yield Record(operation, revision, time, collection, namespace, name, bytes(view[body:end])), end
         position = end
+
+
+def _text(view: memoryview, known: dict[bytes, str]) -> str:
+    raw = bytes(view)
+    found = known.get(raw)
+    if found is None:
+        found = known[raw] = raw.decode()
+    return found
 
 
 class Journal:

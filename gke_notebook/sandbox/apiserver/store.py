@@ -7,6 +7,7 @@ cannot be separated by another request.
 
 from __future__ import annotations
 
+import gc
 import time as clock
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -74,8 +75,15 @@ class Store:
             return cls()
         journal = Journal(directory)
         store = cls(journal)
-        for record in journal.load():
-            store._restore(record)
+        # Nothing of what is read is garbage; looking for some again and again would take half of the time.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            for record in journal.load():
+                store._restore(record)
+        finally:
+            if collecting:
+                gc.enable()
         return store
 
     def _restore(self, record: Record) -> None:
