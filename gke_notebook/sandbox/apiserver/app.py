@@ -19,6 +19,7 @@ from .auth import PUBLIC_PATHS, Authenticator, User, check_path
 from .authorization.impersonation import acting_user
 from .authorization.resolver import Authorizer
 from .authorization.tokens import Tokens
+from .crd.definitions import Definitions
 from .documents import Documents
 from .kinds import find
 from .logs import LogProxy
@@ -79,8 +80,11 @@ class _Server:
         self._logs = LogProxy(config.kubelet_token)
         self._stopping = asyncio.Event()
         self._hosts = frozenset(f"{host}:{config.port}" for host in _HOSTS) if config.port else None
-        self._documents = Documents(_version(config.version))
-        self._resources = Resources(store, self._logs, self._stopping, authorizer=self._authorizer, tokens=tokens)
+        definitions = Definitions(store)
+        self._documents = Documents(_version(config.version), definitions)
+        self._resources = Resources(
+            store, self._logs, self._stopping, definitions, authorizer=self._authorizer, tokens=tokens
+        )
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         expiry = asyncio.create_task(self._expire())

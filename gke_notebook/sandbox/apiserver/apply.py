@@ -200,7 +200,8 @@ def _checked(kind: Kind, type_: Type, applied: dict[str, Any], manager: str) -> 
     if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise status.bad_request("metadata.managedFields must be nil")
     try:
-        problems = [f".{path}: field not declared in schema" for path in normalize(type_, config, exact=True)]
+        unknown = kind.rules.check_applied(config) if kind.rules is not None else normalize(type_, config, exact=True)
+        problems = [f".{path}: field not declared in schema" for path in unknown]
     except FieldTypeError as error:
         problems = [str(error)]
     if problems:

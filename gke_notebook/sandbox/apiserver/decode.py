@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -116,6 +117,11 @@ def _check_kind(obj: dict[str, Any], kind: Kind) -> None:
     obj["apiVersion"], obj["kind"] = api_version, name
     if kind is DELETE_OPTIONS and name == "DeleteOptions":
         return
+    if name != kind.kind and kind.rules is not None and not kind.rules.strategic:
+        error = status.invalid_value("kind", name, f"must be {kind.kind}")
+        meta = obj.get("metadata")
+        named = str(meta.get("name", "")) if isinstance(meta, dict) else ""
+        raise status.invalid(replace(kind, kind=name), named, [error])
     if name != kind.kind:
         _, _, version = api_version.rpartition("/")
         if schema().find(api_version, name) is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from .kinds import KINDS, Kind, Subresource
@@ -18,6 +19,8 @@ GROUPS = (
     "authentication.k8s.io", "authorization.k8s.io", "batch", "rbac.authorization.k8s.io", "scheduling.k8s.io",
     "coordination.k8s.io",
 )  # fmt: skip
+
+_BEFORE_SCHEDULING = ("apiextensions.k8s.io",)
 
 
 def wants_aggregated(accept: str) -> bool:
@@ -45,12 +48,24 @@ def wants_aggregated(accept: str) -> bool:
     return False
 
 
-def _kinds(group: str) -> list[Kind]:
-    return [kind for kind in KINDS if kind.group == group]
+def _kinds(group: str, more: Sequence[Kind] = ()) -> list[Kind]:
+    return [kind for kind in (*KINDS, *more) if kind.group == group]
 
 
-def _versions(group: str) -> list[str]:
-    return list(dict.fromkeys(kind.version for kind in _kinds(group)))
+def _versions(group: str, more: Sequence[Kind] = ()) -> list[str]:
+    return list(dict.fromkeys(kind.version for kind in _kinds(group, more)))
+
+
+def groups(more: Sequence[Kind] = ()) -> list[str]:
+    """Give the groups in the order a real server prefers them in.
+
+    Args:
+        more: the kinds that are served besides `KINDS`; their groups come last, but that of the definitions.
+    """
+    found = sorted({kind.group for kind in more} - {"", *GROUPS, *_BEFORE_SCHEDULING})
+    early = [group for group in _BEFORE_SCHEDULING if group not in GROUPS and _kinds(group, more)]
+    cut = GROUPS.index("scheduling.k8s.io")
+    return [*GROUPS[:cut], *early, *GROUPS[cut:], *found]
 
 
 def _response_kind(kind: Kind, subresource: Subresource | None = None) -> dict[str, str]:
@@ -79,21 +94,22 @@ def _aggregated_resource(kind: Kind) -> dict[str, Any]:
     return found
 
 
-def aggregated(*, core: bool) -> dict[str, Any]:
+def aggregated(more: Sequence[Kind] = (), *, core: bool) -> dict[str, Any]:
     """Give the aggregated document of `/api` (core) or `/apis`.
 
     Args:
+        more: the kinds that are served besides `KINDS`.
         core: whether the core group is asked for.
     """
     items = []
-    for group in ("",) if core else GROUPS:
+    for group in ("",) if core else groups(more):
         versions = [
             {
                 "version": version,
-                "resources": [_aggregated_resource(kind) for kind in _kinds(group) if kind.version == version],
+                "resources": [_aggregated_resource(kind) for kind in _kinds(group, more) if kind.version == version],
                 "freshness": "Current",
             }
-            for version in _versions(group)
+            for version in _versions(group, more)
         ]
         # The real document gives the core group an empty metadata object.
         items.append({"metadata": {"name": group} if group else {}, "versions": versions})
@@ -113,23 +129,28 @@ def api_versions(address: str) -> dict[str, Any]:
     }
 
 
-def _group(name: str) -> dict[str, Any]:
-    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in _versions(name)]
+def _group(name: str, more: Sequence[Kind]) -> dict[str, Any]:
+    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in _versions(name, more)]
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
-def api_groups() -> dict[str, Any]:
-    """Give the legacy document of `/apis`."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name) for name in GROUPS]}
+def api_groups(more: Sequence[Kind] = ()) -> dict[str, Any]:
+    """Give the legacy document of `/apis`.
+
+    Args:
+        more: the kinds that are served besides `KINDS`.
+    """
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(name, more) for name in groups(more)]}
 
 
-def api_group(name: str) -> dict[str, Any] | None:
+def api_group(name: str, more: Sequence[Kind] = ()) -> dict[str, Any] | None:
     """Give the legacy document of `/apis/GROUP`, None when the group is not served.
 
     Args:
         name: the group.
+        more: the kinds that are served besides `KINDS`.
     """
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)} if name in GROUPS else None
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, more)} if name in groups(more) else None
 
 
 def _storage_hash(kind: Kind) -> str:
@@ -161,14 +182,15 @@ def _legacy(kind: Kind) -> list[dict[str, Any]]:
     return rows
 
 
-def api_resources(group: str, version: str) -> dict[str, Any] | None:
+def api_resources(group: str, version: str, more: Sequence[Kind] = ()) -> dict[str, Any] | None:
     """Give the legacy document of `/api/v1` or `/apis/GROUP/VERSION`, None when it is not served.
 
     Args:
         group: the group, empty for the core group.
         version: the version.
+        more: the kinds that are served besides `KINDS`.
     """
-    kinds = [kind for kind in _kinds(group) if kind.version == version]
+    kinds = [kind for kind in _kinds(group, more) if kind.version == version]
     if not kinds:
         return None
     return {

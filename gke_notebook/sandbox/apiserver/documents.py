@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from . import discovery, respond, status
+from .crd.definitions import Definitions
+from .kinds import Kind
 from .negotiate import negotiate
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
@@ -19,10 +22,12 @@ class Documents:
 
     Args:
         version: the document of `/version`.
+        definitions: the kinds that custom resource definitions have brought.
     """
 
-    def __init__(self, version: dict[str, Any]) -> None:
+    def __init__(self, version: dict[str, Any], definitions: Definitions) -> None:
         self._version = version
+        self._definitions = definitions
         self._openapi: dict[str, bytes] = {}
 
     def answer(self, request: web.Request, raw_path: str) -> web.Response:
@@ -43,7 +48,7 @@ class Documents:
         elif path == "/openapi" or path.startswith("/openapi/"):
             found = self._describe(path)
         else:
-            found = _discover(request, path)
+            found = _discover(request, path, self._definitions.kinds())
         if found is None:
             return respond.text("404 page not found\n", 404)
         if request.method not in {"GET", "HEAD"}:
@@ -51,34 +56,41 @@ class Documents:
         return found
 
     def _describe(self, path: str) -> web.Response | None:
-        if path not in self._openapi:
-            name = path.removeprefix("/openapi/v3").strip("/")
-            if not path.startswith("/openapi/v3"):
-                return None  # clients of today use v3, and take the absence of v2 as such
-            from . import openapi  # asked for by few clients, so not part of every start
+        name = path.removeprefix("/openapi/v3").strip("/")
+        if not path.startswith("/openapi/v3"):
+            return None  # clients of today use v3, and take the absence of v2 as such
+        from . import openapi  # asked for by few clients, so not part of every start
+        from .crd import openapi as custom
 
-            found = openapi.document(name) if name else openapi.index()
+        kinds = self._definitions.kinds()
+        if not name:
+            return respond.document({"paths": {**openapi.index()["paths"], **custom.index(kinds)}})
+        described = custom.document(name, kinds)
+        if described is not None:
+            return respond.document(described)
+        if path not in self._openapi:
+            found = openapi.document(name)
             if found is None:
                 return None
             self._openapi[path] = msgspec.json.encode(found)
         return respond.answer(self._openapi[path])
 
 
-def _discover(request: web.Request, path: str) -> web.Response | None:
+def _discover(request: web.Request, path: str, more: Sequence[Kind]) -> web.Response | None:
     accept = request.headers.get("Accept", "")
     if path in {"/api", "/apis"}:
         core = path == "/api"
         if discovery.wants_aggregated(accept):
-            return respond.document(discovery.aggregated(core=core), media_type=discovery.AGGREGATED)
-        found = discovery.api_versions(request.host) if core else discovery.api_groups()
+            return respond.document(discovery.aggregated(more, core=core), media_type=discovery.AGGREGATED)
+        found = discovery.api_versions(request.host) if core else discovery.api_groups(more)
         return respond.document(found, media_type=negotiate(accept).media_type)
     match path.split("/")[1:]:
         case ["api", version]:
             legacy = discovery.api_resources("", version)
         case ["apis", group]:
-            legacy = discovery.api_group(group)
+            legacy = discovery.api_group(group, more)
         case ["apis", group, version]:
-            legacy = discovery.api_resources(group, version)
+            legacy = discovery.api_resources(group, version, more)
         case [""]:
             return respond.document(
                 {"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}

@@ -21,6 +21,8 @@ from .status import quote
 FieldSet = dict[str, Any]
 
 _MISSING = object()
+UNTYPED = "untyped"
+"""The type of a field of which nothing is known: an object in it is a map, not a struct."""
 
 
 def is_atomic(field: Field) -> bool:
@@ -34,6 +36,13 @@ def is_atomic(field: Field) -> bool:
     if field.container == MAP:
         return field.atomic
     return field.struct is None or field.atomic or field.struct.atomic
+
+
+def _whole(field: Field, *values: Any) -> bool:
+    """Tell whether values are leaves: of an atomic field, or no objects where a struct could be (untyped fields)."""
+    if is_atomic(field):
+        return True
+    return not field.container and any(value is not None and not isinstance(value, dict) for value in values)
 
 
 def item_key(field: Field, item: Any) -> str:
@@ -94,7 +103,7 @@ def collect(type_: Type, obj: dict[str, Any]) -> FieldSet:
 
 
 def _collect_value(field: Field, value: Any) -> FieldSet | None:
-    if value is None or is_atomic(field):
+    if value is None or _whole(field, value):
         return {}
     if field.container == LIST:
         found = {}
@@ -107,7 +116,10 @@ def _collect_value(field: Field, value: Any) -> FieldSet | None:
     if field.container == MAP:
         return {"f:" + key: {} for key in value}
     assert field.struct is not None
-    return collect(field.struct, value) or None
+    inner = collect(field.struct, value)
+    if inner and field.type == UNTYPED:
+        return {".": {}, **inner}
+    return inner or None
 
 
 def everything(field: Field, value: Any) -> FieldSet:
@@ -117,7 +129,7 @@ def everything(field: Field, value: Any) -> FieldSet:
         field: the field.
         value: its value.
     """
-    if not value or is_atomic(field):
+    if not value or _whole(field, value):
         return {}
     if field.container == LIST:
         if field.struct is None:
@@ -135,7 +147,7 @@ def _all_fields(type_: Type, obj: dict[str, Any]) -> FieldSet:
     for name, value in obj.items():
         field = fields.get(name)
         if field is not None:
-            found["f:" + name] = {} if not value or is_atomic(field) else everything(field, value)
+            found["f:" + name] = {} if not value or _whole(field, value) else everything(field, value)
     return found if len(found) > 1 else {}
 
 
@@ -161,6 +173,8 @@ def compare(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> tuple[Fiel
         if field is None:
             continue
         key = "f:" + name
+        if before is None and field.container:
+            before = _MISSING
         if before is _MISSING and not (field.container and not field.omitempty):
             changed[key] = everything(field, value)
         else:
@@ -177,7 +191,7 @@ def compare(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> tuple[Fiel
 
 def _compare_value(field: Field, old: Any, new: Any) -> tuple[FieldSet | None, FieldSet]:
     """Give what changed in one value (None: nothing; an empty set: the value as a whole) and what is gone from it."""
-    if is_atomic(field) or old is None or new is None:
+    if old is None or new is None or _whole(field, old, new):
         return {}, {}
     added: FieldSet
     gone: FieldSet

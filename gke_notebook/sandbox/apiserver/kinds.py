@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .schema import Type
 
 # What a registry-backed resource offers (Kubernetes 1.34, discovery of kube-apiserver).
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -30,6 +34,48 @@ class Subresource:
     version: str = ""
 
 
+class Rules(Protocol):
+    """What a kind brings along that is not written into the rooms of this package: its types, checks and columns."""
+
+    @property
+    def type(self) -> Type:
+        """The type of its objects, for field ownership."""
+
+    @property
+    def strategic(self) -> bool:
+        """Whether its objects take strategic merge patches."""
+
+    def check_fields(self, kind: Kind, obj: dict[str, Any], mode: str, duplicates: list[str], patch: str | None) -> Any:
+        """As `validation.check_unknown_fields`."""
+
+    def check_applied(self, obj: dict[str, Any]) -> list[str]:
+        """Give the paths of an applied configuration that are not known, and remove them and all nulls in place."""
+
+    def set_defaults(self, obj: dict[str, Any]) -> None:
+        """As `validation.set_defaults`."""
+
+    def begin(self, obj: dict[str, Any]) -> None:
+        """Set the generation and status a new object begins with."""
+
+    def carry_over(self, new: dict[str, Any], old: dict[str, Any], subresource: str) -> None:
+        """Put back what an update does not write, and count the generation."""
+
+    def check_create(self, kind: Kind, obj: dict[str, Any]) -> list[str]:
+        """As `validation.prepare_create`."""
+
+    def check_update(self, kind: Kind, new: dict[str, Any], old: dict[str, Any], subresource: str) -> list[str]:
+        """As `validation.prepare_update`."""
+
+    def columns(self) -> list[dict[str, Any]]:
+        """Give the column definitions of its Tables."""
+
+    def cells(self, obj: dict[str, Any], now: Any) -> list[Any]:
+        """Give the cells of one object."""
+
+    def selectable(self) -> dict[str, str]:
+        """Give the fields a field selector may name besides name and namespace, with their JSON types."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """One resource of the API and everything discovery says about it.
@@ -45,6 +91,7 @@ class Kind:
         categories: groups kubectl accepts, for example ``all``.
         verbs: what may be done with the resource.
         subresources: the paths below an object.
+        rules: what the kind brings along; None for the kinds that the schema table describes.
 
     Example:
         >>> find("batch", "v1", "jobs").resource_name
@@ -61,6 +108,7 @@ class Kind:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
+    rules: Rules | None = field(default=None, compare=False, repr=False)
 
     @property
     def api_version(self) -> str:

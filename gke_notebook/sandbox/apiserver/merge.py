@@ -35,6 +35,8 @@ def _merge_value(field: Field, live: Any, config: Any) -> Any:
     if field.container == MAP:
         return {**live, **config}
     assert field.struct is not None
+    if not isinstance(live, dict) or not isinstance(config, dict):
+        return config  # an untyped field, which holds an object on one side only
     return merge_struct(field.struct, live, config)
 
 
@@ -78,7 +80,7 @@ def prune_struct(type_: Type, obj: dict[str, Any], last: FieldSet, kept: FieldSe
         owned = kept.get(key)
         if owned is None:
             del obj[name]
-        elif not is_atomic(field) and node:
+        elif node and not is_atomic(field) and isinstance(obj[name], (dict, list)):
             obj[name] = _pruned(field, obj[name], node, owned)
 
 

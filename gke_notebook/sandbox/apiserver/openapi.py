@@ -95,13 +95,13 @@ def _document(path: str) -> Document:
     kinds = [kind for kind in KINDS if kind.group == group]
     schemas: dict[str, Document] = {}
     for name in ("meta.Status", _DELETE_OPTIONS, "meta.ListMeta"):
-        _add(schema().types[name], schemas)
+        add_schema(schema().types[name], schemas)
     for kind in kinds:
-        _add(type_of(kind), schemas)
+        add_schema(type_of(kind), schemas)
         _mark(kind, schemas)
     paths: dict[str, Document] = {}
     for kind in kinds:
-        paths.update(_paths(kind))
+        paths.update(paths_of(kind, _schema_name(type_of(kind).name)))
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.34.4"},
@@ -133,8 +133,13 @@ def _gvk(kind: Kind, name: str = "") -> dict[str, str]:
     return {"group": kind.group, "kind": name or kind.kind, "version": kind.version}
 
 
-def _add(type_: Type, schemas: dict[str, Document]) -> None:
-    """Add the schema of a type and of all it reaches."""
+def add_schema(type_: Type, schemas: dict[str, Document]) -> None:
+    """Add the schema of a type and of all it reaches.
+
+    Args:
+        type_: the type.
+        schemas: the schemas by name, changed in place.
+    """
     name = _schema_name(type_.name)
     if name in schemas:
         return
@@ -159,7 +164,7 @@ def _add(type_: Type, schemas: dict[str, Document]) -> None:
 
 def _item(field: Field, schemas: dict[str, Document]) -> Document:
     if field.struct is not None:
-        _add(field.struct, schemas)
+        add_schema(field.struct, schemas)
         return {"allOf": [_reference(_schema_name(field.type))], "default": {}}
     if field.base in _SPECIAL:
         name = _SPECIAL[field.base]
@@ -199,8 +204,9 @@ def _parameters(*names: str) -> list[Document]:
     return [{"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in names]
 
 
-def _operation(kind: Kind, action: str, *, parameters: tuple[str, ...] = (), body: Document | None = None) -> Document:
-    name = _schema_name(type_of(kind).name)
+def _operation(
+    kind: Kind, action: str, name: str, *, parameters: tuple[str, ...] = (), body: Document | None = None
+) -> Document:
     if action == "list":
         name += "List"
     elif action.startswith("delete"):
@@ -219,14 +225,19 @@ def _operation(kind: Kind, action: str, *, parameters: tuple[str, ...] = (), bod
 
 
 def _body(name: str) -> Document:
-    return {"*/*": {"schema": _reference(_schema_name(name))}}
+    return {"*/*": {"schema": _reference(name)}}
 
 
-def _paths(kind: Kind) -> dict[str, Document]:
-    """Give the operations on a kind, as far as its verbs go."""
+def paths_of(kind: Kind, name: str) -> dict[str, Document]:
+    """Give the operations on a kind, as far as its verbs go.
+
+    Args:
+        kind: the kind.
+        name: the name of its schema.
+    """
     root = f"/api/{kind.version}" if not kind.group else f"/apis/{kind.api_version}"
     base = f"{root}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{root}/{kind.plural}"
-    own = _body(type_of(kind).name)
+    own, gone = _body(name), _body(_schema_name(_DELETE_OPTIONS))
     patch = {media: {"schema": {"type": "object"}} for media in ACCEPTED}
     place = [{"name": "namespace", "in": "path", "required": True, "schema": {"type": "string"}}]
     named = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
@@ -236,24 +247,25 @@ def _paths(kind: Kind) -> dict[str, Document]:
     collection: Document = {"parameters": outer}
     item: Document = {"parameters": inner}
     operations = {
-        "list": (collection, "get", _operation(kind, "list", parameters=_LIST_PARAMETERS)),
-        "create": (collection, "post", _operation(kind, "post", parameters=_WRITE_PARAMETERS, body=own)),
+        "list": (collection, "get", _operation(kind, "list", name, parameters=_LIST_PARAMETERS)),
+        "create": (collection, "post", _operation(kind, "post", name, parameters=_WRITE_PARAMETERS, body=own)),
         "deletecollection": (
             collection,
             "delete",
-            _operation(kind, "deletecollection", parameters=_LIST_PARAMETERS, body=_body(_DELETE_OPTIONS)),
+            _operation(kind, "deletecollection", name, parameters=_LIST_PARAMETERS, body=gone),
         ),
-        "get": (item, "get", _operation(kind, "get")),
-        "update": (item, "put", _operation(kind, "put", parameters=_WRITE_PARAMETERS, body=own)),
-        "patch": (item, "patch", _operation(kind, "patch", parameters=(*_WRITE_PARAMETERS, "force"), body=patch)),
+        "get": (item, "get", _operation(kind, "get", name)),
+        "update": (item, "put", _operation(kind, "put", name, parameters=_WRITE_PARAMETERS, body=own)),
+        "patch": (item, "patch", _operation(kind, "patch", name, parameters=(*_WRITE_PARAMETERS, "force"), body=patch)),
         "delete": (
             item,
             "delete",
             _operation(
                 kind,
                 "delete",
+                name,
                 parameters=("dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"),
-                body=_body(_DELETE_OPTIONS),
+                body=gone,
             ),
         ),
     }
@@ -264,7 +276,7 @@ def _paths(kind: Kind) -> dict[str, Document]:
     if kind.stored:
         found[f"{base}/{{name}}"] = item
         if kind.namespaced:
-            everywhere = _operation(kind, "list", parameters=_LIST_PARAMETERS)
+            everywhere = _operation(kind, "list", name, parameters=_LIST_PARAMETERS)
             found[f"{root}/{kind.plural}"] = {"parameters": pretty, "get": everywhere}
         if kind.subresource("status") is not None:
             verbs = {"get": item["get"], "patch": item["patch"], "put": item["put"]}

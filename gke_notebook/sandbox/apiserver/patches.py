@@ -41,6 +41,8 @@ def apply_patch(kind: Kind, live: dict[str, Any], body: bytes, content_type: str
         return _json_patch(kind, live, _parse(body, list))
     if found == MERGE_PATCH:
         return dict(merge_patch(copy.deepcopy(live), _parse(body, dict)))
+    if found == STRATEGIC_PATCH and kind.rules is not None and not kind.rules.strategic:
+        raise status.unsupported_media_type((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
     if found == STRATEGIC_PATCH:
         return strategic_merge(type_of(kind), live, _parse(body, dict))
     raise status.unsupported_media_type(ACCEPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -31,11 +32,12 @@ class Target:
     watch: bool = False
 
 
-def parse(raw_path: str) -> Target | None:
+def parse(raw_path: str, more: Sequence[Kind] = ()) -> Target | None:
     """Find what a path below `/api/VERSION/` or `/apis/GROUP/VERSION/` is about.
 
     Args:
         raw_path: the path as sent, still percent-encoded.
+        more: the kinds that are served besides `KINDS`.
 
     Returns:
         The target; None when the path belongs to no group that is served.
@@ -55,22 +57,24 @@ def parse(raw_path: str) -> Target | None:
         group, rest = parts[1], parts[2:]
     else:
         return None
-    if group not in _GROUPS or len(rest) < 2 or not all(rest):
+    if len(rest) < 2 or not all(rest) or not (group in _GROUPS or any(kind.group == group for kind in more)):
         return None
-    target = _target(group, rest[0], rest[1:])
+    target = _target(group, rest[0], rest[1:], more)
     if target is None:
         raise status.no_such_resource()
     return target
 
 
-def _target(group: str, version: str, parts: list[str]) -> Target | None:
+def _target(group: str, version: str, parts: list[str], more: Sequence[Kind]) -> Target | None:
     watch = parts[0] == "watch" and len(parts) > 1
     if watch:
         parts = parts[1:]
     namespace = ""
     if parts[0] == "namespaces" and len(parts) > 2 and not (group == "" and parts[2] in {"status", "finalize"}):
         namespace, parts = parts[1], parts[2:]
-    kind = find(group, version, parts[0])
+    kind = find(group, version, parts[0]) or next(
+        (kind for kind in more if (kind.group, kind.version, kind.plural) == (group, version, parts[0])), None
+    )
     if kind is None or len(parts) > 3:
         return None
     name = parts[1] if len(parts) > 1 else ""

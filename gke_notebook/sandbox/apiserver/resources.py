@@ -16,6 +16,8 @@ from .authorization import escalation
 from .authorization.resolver import Authorizer
 from .authorization.reviews import review
 from .authorization.tokens import Tokens
+from .crd.definition_rules import DEFINITIONS
+from .crd.definitions import Definitions
 from .decode import decode_body, media_type
 from .kinds import BINDING, DELETE_OPTIONS, EVICTION, TOKEN_REQUEST, Kind
 from .logs import LogProxy, locate
@@ -40,16 +42,18 @@ class Resources:
         store: the state.
         logs: reads logs from kubelets.
         stopping: set when the server is to end.
+        definitions: the kinds that custom resource definitions have brought.
         authorizer: decides who may do what.
         tokens: makes the tokens of service accounts.
     """
 
     def __init__(
-        self, store: Store, logs: LogProxy, stopping: asyncio.Event,
+        self, store: Store, logs: LogProxy, stopping: asyncio.Event, definitions: Definitions,
         *, authorizer: Authorizer, tokens: Tokens,
     ) -> None:  # fmt: skip
         self._authorizer = authorizer
         self._tokens = tokens
+        self._definitions = definitions
         self._store = store
         self._logs = logs
         self._stopping = stopping
@@ -68,7 +72,7 @@ class Resources:
         Raises:
             StatusError: as the server says it.
         """
-        target = parse(raw_path)
+        target = parse(raw_path, self._definitions.kinds())
         if target is None:
             return None
         deprecated = strategy.deprecation(target.kind)
@@ -89,6 +93,15 @@ class Resources:
         auth.check(self._authorizer, user, verb or request.method.lower(), target, selector)
         if not _offered(target, verb):
             raise status.method_not_allowed()
+        if target.kind.rules is None:
+            return await self._do(request, target, verb, user)
+        try:
+            return await self._do(request, target, verb, user)
+        finally:
+            if verb not in {"get", "list", "watch"}:
+                self._definitions.settle()
+
+    async def _do(self, request: web.Request, target: Target, verb: str, user: User) -> web.StreamResponse:
         if target.subresource == "log":
             return await self._logs.stream(request, locate(self._store, target, request.query))
         match verb:
@@ -152,6 +165,8 @@ class Resources:
         how = self._write_options(request, "CreateOptions", target.kind, user)
         kind = {"binding": BINDING, "eviction": EVICTION, "token": TOKEN_REQUEST}.get(target.subresource, target.kind)
         obj, duplicates = await _body(request, kind)
+        if kind.rules is not None:
+            self._definitions.check_open(kind, str((obj.get("metadata") or {}).get("name", "")))
         if kind is TOKEN_REQUEST:
             warnings = check_unknown_fields(kind, obj, how.validation, duplicates)
             body = msgspec.json.encode(self._tokens.create(target, obj, dry_run=how.dry_run))
@@ -211,6 +226,9 @@ class Resources:
         how = await _delete_options(request)
         entry = self._store.get(target.kind, target.namespace, target.name)
         warnings = deletes.warnings(target.kind, how)
+        if target.kind is DEFINITIONS:
+            self._definitions.begin_delete(target, how)
+            how = options.DeleteOptions(how.dry_run, propagation=how.propagation, orphan=how.orphan)
         try:
             done = deletes.delete(self._store, target, how)
         except StatusError as error:
@@ -229,6 +247,9 @@ class Resources:
         form = negotiate(request.headers.get("Accept", ""))
         how = await _delete_options(request)
         page = reads.page(self._store, target, options.list_options(request.query))
+        if target.kind is DEFINITIONS:
+            for entry in page.entries:
+                self._definitions.begin_delete(Target(DEFINITIONS, "", entry.name), how)
         deletes.delete_collection(self._store, target, page.entries, how)
         body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
         return respond.answer(body, media_type=form.media_type, warnings=deletes.warnings(target.kind, how))

@@ -211,4 +211,4 @@ def type_of(kind: Kind) -> Type:
         >>> type_of(find("batch", "v1", "jobs")).fields["spec"].type
         'batch.JobSpec'
     """
-    return schema().root(kind)
+    return kind.rules.type if kind.rules is not None else schema().root(kind)

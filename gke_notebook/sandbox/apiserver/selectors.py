@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import formats, status
-from .kinds import Kind
+from .kinds import Kind, Rules
 
 Predicate = Callable[[dict[str, Any]], bool]
 
@@ -318,7 +318,7 @@ def parse_fields(kind: Kind, text: str) -> Predicate:
     Raises:
         StatusError: 400 in the server's words.
     """
-    known = _FIELDS.get(kind.kind)
+    known = _FIELDS.get(kind.kind) if kind.rules is None else _selectable(kind.rules)
     conditions = []
     for path, operator, value in field_terms(text):
         read = (known or _NAMESPACED).get(path)
@@ -332,7 +332,24 @@ def parse_fields(kind: Kind, text: str) -> Predicate:
     return matches
 
 
+def _selectable(rules: Rules) -> dict[str, Callable[[dict[str, Any]], str]]:
+    """Give how the fields of a kind with rules of its own are read; other kinds have a table."""
+
+    def read(path: str) -> Callable[[dict[str, Any]], str]:
+        def value(obj: dict[str, Any]) -> str:
+            found: Any = obj
+            for part in path.split("."):
+                found = found.get(part) if isinstance(found, dict) else None
+            return ("true" if found else "false") if isinstance(found, bool) else "" if found is None else str(found)
+
+        return value
+
+    return {**_NAMESPACED, **{path: read(path) for path in rules.selectable()}}
+
+
 def _unsupported(kind: Kind, path: str) -> str:
+    if kind.rules is not None:
+        return f"field label not supported: {path}"
     if kind.kind == "Job":
         return f"field label {status.quote(path)} not supported for Job"
     if kind.kind in _FIELDS:

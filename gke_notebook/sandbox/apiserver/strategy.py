@@ -50,7 +50,9 @@ def prepare_create(kind: Kind, obj: Object) -> None:
         kind: its kind.
         obj: changed in place.
     """
-    if kind.kind == "Pod":
+    if kind.rules is not None:
+        kind.rules.begin(obj)
+    elif kind.kind == "Pod":
         obj["status"] = {"phase": "Pending"}
     elif kind.kind in {"Job", "ResourceQuota"}:
         obj["status"] = {}
@@ -72,6 +74,9 @@ def prepare_update(kind: Kind, new: Object, old: Object, subresource: str) -> No
         old: the object as stored.
         subresource: ``status``, ``finalize``, or empty for the object itself.
     """
+    if kind.rules is not None:
+        kind.rules.carry_over(new, old, subresource)
+        return
     if subresource == STATUS:
         for key in (set(new) | set(old)) - {"metadata", STATUS, "kind", "apiVersion"}:
             _put_back(new, old, key)

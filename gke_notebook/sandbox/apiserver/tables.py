@@ -291,7 +291,8 @@ def table(
     include = include_object or "Metadata"
     if include not in {"None", "Metadata", "Object"}:
         raise status.bad_request(f"unrecognized includeObject value: {status.quote(include)}")
-    names, cells = _TABLES.get(kind.kind, _OTHER)
+    rules = kind.rules
+    names, cells = ((), rules.cells) if rules is not None else _TABLES.get(kind.kind, _OTHER)
     rows = []
     for obj in objects:
         row: Object = {"cells": cells(obj, now), "object": _shown_object(obj, include)}
@@ -304,6 +305,6 @@ def table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
-        "columnDefinitions": _definitions(names) if columns else None,
+        "columnDefinitions": None if not columns else _definitions(names) if rules is None else rules.columns(),
         "rows": rows,
     }

@@ -177,7 +177,7 @@ def kind_of(obj: Object) -> Kind | None:
         kind=names["kind"], namespaced=spec["scope"] == "Namespaced",
         short_names=tuple(names.get("shortNames") or ()), categories=tuple(names.get("categories") or ()),
         subresources=(Subresource(STATUS, ("get", "patch", "update")),) if has_status else (),
-        rules=CustomRules(names["kind"], schema, version),
+        rules=CustomRules(spec["group"], names["kind"], schema, version),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from gke_notebook.sandbox import jobsets
 from gke_notebook.sandbox.apiserver import status, validation
 from gke_notebook.sandbox.apiserver.kinds import STATUS, Kind
 from gke_notebook.sandbox.apiserver.schema import Type
@@ -39,16 +40,19 @@ class CustomRules:
     """The rules of one custom kind.
 
     Args:
+        group: the group.
         name: the kind.
         schema: its structural schema.
         version: the rest of its version in the definition: columns, subresources, selectable fields.
     """
 
-    def __init__(self, name: str, schema: Schema, version: Object) -> None:
+    def __init__(self, group: str, name: str, schema: Schema, version: Object) -> None:
         self.schema = schema
         self._name = name
         self._version = version
         self._status = STATUS in (version.get("subresources") or {})
+        # On a cluster this is a webhook of the kind's own controller, which is part of the sandbox.
+        self._webhook = jobsets if (group, name) == (jobsets.GROUP, jobsets.KIND) else None
 
     @cached_property
     def type(self) -> Type:
@@ -85,7 +89,7 @@ class CustomRules:
             raise validation.undecodable(kind, str(error), patch) from error
         unknown += structural.prune(self.schema, obj)
         structural.drop_nulls(self.schema, obj)
-        structural.set_defaults(self.schema, obj)
+        self.set_defaults(obj)
         if mode not in {validation.STRICT, validation.WARN}:
             return []
         found = [f"duplicate field {status.quote(path)}" for path in duplicates]
@@ -115,6 +119,8 @@ class CustomRules:
             obj: the object.
         """
         structural.set_defaults(self.schema, obj)
+        if self._webhook is not None:
+            self._webhook.set_defaults(obj)
 
     def begin(self, obj: Object) -> None:
         """Set what a new object begins with, in place.
@@ -163,6 +169,7 @@ class CustomRules:
         """
         errors = check_metadata(kind, obj["metadata"]) + values.check(self.schema, obj)
         self._refuse(kind, obj, errors + values.check_lists(self.schema, obj))
+        self._deny(self._webhook.check_create(obj) if self._webhook is not None else [])
         return _finalizer_warnings(obj, {})
 
     def check_update(self, kind: Kind, new: Object, old: Object, subresource: str) -> list[str]:
@@ -183,7 +190,13 @@ class CustomRules:
         if not values.check_lists(self.schema, old):
             errors += values.check_lists(self.schema, new)
         self._refuse(kind, new, errors)
+        self._deny(self._webhook.check_update(new, old) if self._webhook is not None and not subresource else [])
         return _finalizer_warnings(new, old)
+
+    @staticmethod
+    def _deny(errors: list[str]) -> None:
+        if errors:
+            raise status.StatusError(403, "Forbidden", jobsets.WEBHOOK + "\n".join(errors), {})
 
     def _wrong(self, obj: Object, subresource: str) -> list[FieldError]:
         if not subresource:

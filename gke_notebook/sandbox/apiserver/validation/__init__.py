@@ -16,7 +16,7 @@ from .fields import FieldTypeError, normalize
 from .metadata import check_metadata, check_metadata_update
 from .resources import quality_of_service
 
-__all__ = ["check_unknown_fields", "prepare_create", "prepare_update", "set_defaults"]
+__all__ = ["check_unknown_fields", "prepare_create", "prepare_update", "set_defaults", "undecodable"]
 
 STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
 
@@ -42,20 +42,29 @@ def check_unknown_fields(
         StatusError: 400 (422 for a patch) for a value of the wrong type in any mode, and for unknown or duplicate
             fields in mode Strict.
     """
+    if kind.rules is not None:
+        return list(kind.rules.check_fields(kind, obj, mode, duplicates or [], patch))
     try:
         unknown = normalize(type_of(kind), obj)
     except FieldTypeError as error:
-        raise _undecodable(kind, str(error), patch) from error
+        raise undecodable(kind, str(error), patch) from error
     if mode not in {STRICT, WARN}:
         return []
     found = [f"duplicate field {status.quote(path)}" for path in duplicates or ()]
     found += [f"unknown field {status.quote(path)}" for path in unknown]
     if found and mode == STRICT:
-        raise _undecodable(kind, "strict decoding error: " + ", ".join(found), patch)
+        raise undecodable(kind, "strict decoding error: " + ", ".join(found), patch)
     return found
 
 
-def _undecodable(kind: Kind, text: str, patch: str | None) -> status.StatusError:
+def undecodable(kind: Kind, text: str, patch: str | None) -> status.StatusError:
+    """Say that a body, or the outcome of a patch, cannot be read as an object of its kind.
+
+    Args:
+        kind: the kind.
+        text: what is wrong.
+        patch: the text to quote when a patch has led to it.
+    """
     if patch is not None:
         error = status.invalid_value("patch", patch, text)
         return status.StatusError(422, "Invalid", f' "" is invalid: {error}', {"causes": [error.cause()]})
@@ -76,6 +85,8 @@ def prepare_create(kind: Kind, obj: dict[str, Any]) -> list[str]:
     Raises:
         StatusError: 422 with every error found.
     """
+    if kind.rules is not None:
+        return kind.rules.check_create(kind, obj)
     set_defaults(kind, obj)
     if kind.kind == "Job":
         jobs.generate_selector(obj)
@@ -112,6 +123,8 @@ def prepare_update(kind: Kind, new: dict[str, Any], old: dict[str, Any], subreso
     Raises:
         StatusError: 422 with every error found.
     """
+    if kind.rules is not None:
+        return kind.rules.check_update(kind, new, old, subresource)
     set_zero_times(kind, new)
     errors = check_metadata_update(kind, new["metadata"], old["metadata"])
     if subresource:

@@ -28,6 +28,9 @@ def set_defaults(kind: Kind, obj: Object) -> None:
         kind: the object's kind.
         obj: the object, normalized.
     """
+    if kind.rules is not None:
+        kind.rules.set_defaults(obj)
+        return
     set_zero_times(kind, obj)
     name = kind.kind
     if name == "Pod":
