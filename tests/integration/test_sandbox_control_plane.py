@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,10 +47,8 @@ def found() -> Binaries:
 def world(tmp_path_factory: pytest.TempPathFactory, found: Binaries) -> Iterator[World]:
     """One sandbox for every test of this file that leaves it as it was; the variable names its control plane."""
     directory = tmp_path_factory.mktemp("real")
-    with pytest.MonkeyPatch.context() as patch, sandbox_home(directory) as home:
-        patch.setenv("KUBEBUILDER_ASSETS", str(found.folder))
-        home.up()
-        patch.delenv("KUBEBUILDER_ASSETS")
+    with sandbox_home(directory) as home:
+        SandboxHome(home.directory, {"KUBEBUILDER_ASSETS": str(found.folder)}).up()
         with notebook(home, directory / "notebook") as opened:
             yield World(home, opened, Cluster(home), directory)
 
@@ -95,6 +94,21 @@ def test_it_says_what_it_is_and_shows_nothing_to_others(world: World, found: Bin
     secrets = [path.read_text().strip() for path in [root / "token", *(root / "control-plane" / "tls").glob("*.token")]]
     told = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in home.processes())
     assert not [token for token in secrets if token.encode() in told]
+
+
+def test_the_metrics_server_finds_the_kubelet_through_the_api(world: World) -> None:
+    status = world.home.status()
+    asked = urllib.request.Request(
+        status["prometheus"] + "/api/v1/query?query=up",
+        headers={"Authorization": "Bearer " + Path(status["token_file"]).read_text().strip()},
+    )
+
+    def answer() -> list[dict[str, object]]:
+        with urllib.request.urlopen(asked, timeout=20) as response:
+            return list(json.load(response)["data"]["result"])
+
+    eventually(answer)
+    assert [one["value"][1] for one in answer()] == ["1"]  # type: ignore[index]
 
 
 def test_kubectl_follows_the_log_of_a_pod_through_the_api_server(world: World) -> None:
@@ -223,15 +237,14 @@ def test_a_component_that_does_not_start_is_named_with_its_last_lines(tmp_path: 
         eventually(lambda: home.processes() == [])
 
 
-def test_a_folder_that_is_not_whole_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_not_whole_is_one_line(tmp_path: Path) -> None:
     with sandbox_home(tmp_path) as home:
         for options, text in (
             (("--control-plane", str(tmp_path / "none")), "--control-plane"),
             ((), "KUBEBUILDER_ASSETS"),
         ):
-            if not options:
-                monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-            refused = home.run("up", *options, check=False)
+            named = {} if options else {"KUBEBUILDER_ASSETS": str(tmp_path)}
+            refused = SandboxHome(home.directory, named).run("up", *options, check=False)
             assert refused.returncode == 1
             assert refused.stderr.count("\n") == 1
             assert text in refused.stderr

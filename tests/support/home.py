@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from gke_notebook.sandbox.controlplane import binaries
 
 CLI = [sys.executable, "-m", "gke_notebook.cli", "sandbox"]
 
@@ -20,10 +22,13 @@ class SandboxHome:
     """The environment of one sandbox and the commands on it."""
 
     directory: Path
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> Mapping[str, str]:
-        return {**os.environ, "GKE_NOTEBOOK_HOME": str(self.directory)}
+        # A developer's own variable must not put every test on a real control plane.
+        inherited = {key: value for key, value in os.environ.items() if key != binaries.ENVIRONMENT}
+        return {**inherited, "GKE_NOTEBOOK_HOME": str(self.directory), **self.more}
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
