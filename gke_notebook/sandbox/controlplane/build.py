@@ -33,6 +33,7 @@ _PACKAGES = (
     "k8s.io/kubernetes/cmd/kubectl",
     "sigs.k8s.io/jobset",
 )
+_BESIDE = ".building-"
 _RECIPE = 2  # raised when this file makes something else of the same go.mod
 
 
@@ -111,8 +112,10 @@ def build() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.is_dir():  # another process built it while this one waited
             return target
+        for abandoned in target.parent.glob(f"{_BESIDE}*"):  # by a build that was killed; nobody else builds now
+            shutil.rmtree(abandoned, ignore_errors=True)
         print("building a Kubernetes control plane (once, some ten minutes) ...", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as beside:
+        with tempfile.TemporaryDirectory(prefix=_BESIDE, dir=target.parent) as beside:
             made = Path(beside) / "made"
             _build(go, Path(beside) / "source", made)
             find(made)
