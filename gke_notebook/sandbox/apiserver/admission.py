@@ -10,7 +10,7 @@ from typing import Any
 from gke_notebook.sandbox.quotas import is_extended
 
 from . import status
-from .admission_plugins import limit_ranges, quota
+from .admission_plugins import limit_ranges, pod_security, quota
 from .kinds import Kind, find
 from .status import StatusError
 from .store import Store
@@ -101,7 +101,7 @@ def admit_create(store: Store, kind: Kind, obj: Object) -> None:
         limit_ranges.set_defaults(store, obj)
 
 
-def validate_create(store: Store, kind: Kind, obj: Object) -> list[tuple[Object, Object]]:
+def validate_create(store: Store, kind: Kind, obj: Object) -> tuple[list[str], list[tuple[Object, Object]]]:
     """Refuse a new object as the validating plugins do.
 
     Args:
@@ -110,14 +110,35 @@ def validate_create(store: Store, kind: Kind, obj: Object) -> list[tuple[Object,
         obj: the object, valid, as it would be stored.
 
     Returns:
-        The quotas to charge when it is stored (`quota.charge`).
+        Warnings, and the quotas to charge when it is stored (`quota.charge`).
 
     Raises:
-        StatusError: 403.
+        StatusError: 403, or 422 for labels of a namespace that say nothing.
     """
     if kind.kind == "Pod":
         limit_ranges.check(store, kind, obj)
-    return quota.charges(store, kind, obj)
+    warnings = pod_security.check_create(store, kind, obj)
+    return warnings, quota.charges(store, kind, obj)
+
+
+def validate_update(
+    store: Store, kind: Kind, new: Object, old: Object
+) -> tuple[list[str], list[tuple[Object, Object]]]:
+    """Refuse a changed object as the validating plugins do.
+
+    Args:
+        store: the state.
+        kind: its kind.
+        new: the object after the change, valid.
+        old: the object as stored.
+
+    Returns:
+        As `validate_create`.
+
+    Raises:
+        StatusError: 403 or 422.
+    """
+    return pod_security.check_update(store, kind, new, old), quota.charges(store, kind, new, old)
 
 
 def admit_update(kind: Kind, new: Object, old: Object) -> None:
@@ -164,9 +185,9 @@ def _admit_priority(store: Store, kind: Kind, obj: Object) -> None:
     elif wanted:
         entry = store.get(PRIORITY_CLASSES, "", wanted)
         if entry is None:
-            raise status.forbidden(
-                kind, obj["metadata"].get("name", ""), f"no PriorityClass with name {wanted} was found"
-            )
+            metadata = obj["metadata"]  # a name that is to be generated has not been yet when this plugin is asked
+            called = metadata.get("generateName") or metadata.get("name", "")
+            raise status.forbidden(kind, called, f"no PriorityClass with name {wanted} was found")
         found = entry.object()
         name, value, preemption = wanted, found.get("value", 0), found.get("preemptionPolicy") or preemption
     else:

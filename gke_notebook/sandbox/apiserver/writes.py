@@ -80,7 +80,8 @@ def _create(
     metadata.begin(kind.kind, meta, stamp)
     strategy.prepare_create(kind, obj)
     warnings = prepare_create(kind, obj)
-    charges = admission.validate_create(store, kind, obj)
+    more, charges = admission.validate_create(store, kind, obj)
+    warnings = more + warnings
     if store.get(kind, target.namespace, name) is not None:
         raise status.already_exists(kind, name)
     if options.dry_run:
@@ -171,7 +172,10 @@ def replace(
         track(kind, old, new, manager=options.manager, operation="Update", subresource=STATUS, now=stamp)
     strategy.prepare_update(kind, new, old, target.subresource)
     warnings = prepare_update(kind, new, old, target.subresource)
-    charges = [] if target.subresource else quota.charges(store, kind, new, old)
+    charges: list[tuple[Object, Object]] = []
+    if not target.subresource:
+        more, charges = admission.validate_update(store, kind, new, old)
+        warnings = more + warnings
     metadata.bump_generation(new, old)
     now = time.time()
     if not owned and not early:
