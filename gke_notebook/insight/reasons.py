@@ -160,7 +160,7 @@ def scheduling_sentence(message: str, selector: dict[str, str]) -> str:
     if match is None:
         return one_line(message, 300)
     total, rest = match.groups()
-    own = rest.split(" preemption: ")[0]
+    own = rest.split(" preemption: ")[0].removesuffix("no new claims to deallocate,").rstrip()
     parts = [_fragment(int(number), text.strip(), selector) for number, text in _FRAGMENT.findall(own)]
     if not parts:
         return one_line(message, 300)

@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,29 @@ async def both(real_plane: plane.Plane | None, tmp_path: Path, request: pytest.F
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
+
+
+@pytest.fixture(scope="session")
+def real_connection(real_plane: plane.Plane | None) -> Connection | None:
+    """How to reach the real control plane, None where there is none."""
+    if real_plane is None:
+        return None
+    authority = tls_context(ca_data=real_plane.authority)
+    return Connection(real_plane.server, tls=authority, token=static_token(real_plane.token))
+
+
+@pytest.fixture
+def note(real_connection: Connection | None, request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Write down that a feature of a kind was compared, or else that the real half is missing."""
+
+    def write(kind: str, feature: str) -> None:
+        outcome = ("answered", "not run") if real_connection is None else ("same", "answered")
+        told = {"kind": kind, "feature": feature, "embedded": outcome[0], "real": outcome[1]}
+        _RECORDS.append({"test": request.node.nodeid, **told})
+        if real_connection is None:
+            _unavailable()
+
+    return write
 
 
 def _unavailable() -> None:

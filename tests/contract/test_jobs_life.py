@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
+from gke_notebook.cluster.connection import Connection
+from tests.support.lockstep import Note, Outcome, run_jobs, scenarios_of, selected_in, verify
 from tests.support.settled import World
 
 
@@ -129,8 +135,8 @@ async def expires(w: World) -> None:
 
 
 async def refused_pods(w: World) -> None:
-    """The pod template names a service account that does not exist."""
-    await w.indexed(1, pod={"serviceAccountName": "nobody"})
+    """The pod template names a priority class that does not exist."""
+    await w.indexed(1, pod={"priorityClassName": "nothing"})
     await w.until(lambda: any(e["reason"] == "FailedCreate" for e in w.events.seen.values()), "FailedCreate")
     await w.compare("refused")
 
@@ -152,3 +158,17 @@ async def pod_deleted(w: World) -> None:
     await w.end("j-0#2")
     await w.end("j-1#1")
     await w.settled("complete", condition="Complete")
+
+
+SCENARIOS = scenarios_of(globals())
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, real_connection: Connection | None) -> dict[str, Outcome]:
+    return asyncio.run(run_jobs(selected_in(request, SCENARIOS), real_connection))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_job_is_the_same(name: str, outcomes: dict[str, Outcome], note: Note) -> None:
+    verify(outcomes[name])
+    note("Job", name.replace("_", " "))

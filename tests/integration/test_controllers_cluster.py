@@ -117,7 +117,7 @@ async def test_a_finished_job_is_deleted_after_its_time(cluster: Cluster) -> Non
 async def test_a_pod_that_fits_nowhere_says_why_until_a_node_comes(cluster: Cluster) -> None:
     pod = await cluster.pod("wide", **pod_spec(cpu="16"))
     text = (
-        "0/2 nodes are available: 2 Insufficient cpu. preemption: "
+        "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: "
         "0/2 nodes are available: 2 Preemption is not helpful for scheduling."
     )
 

@@ -28,6 +28,14 @@ L4 = {GPU: "nvidia-l4"}
             ),
         ),
         (
+            (
+                "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/2 nodes are "
+                "available: 2 No preemption victims found for incoming pod."
+            ),
+            {},
+            "no node is free for it: of 2 nodes 2 have too few free CPUs",
+        ),
+        (
             "0/1 nodes are available: 1 Insufficient memory.",
             {},
             "no node is free for it: of 1 node 1 has too little free memory",

@@ -173,9 +173,7 @@ class Correlator:
             "eventTime": micro_timestamp(at),
             "firstTimestamp": None,
             "lastTimestamp": None,
-            # kube-scheduler leaves `source` empty and kubectl falls back to reportingComponent; naming it in both
-            # serves readers that know only one.
-            "source": {"component": component},
+            "source": {},  # as kube-scheduler's are; kubectl falls back to reportingComponent
             "reportingComponent": component,
             "reportingInstance": f"{component}-{socket.gethostname()}"[:128],
         }

@@ -56,6 +56,12 @@ def micro_timestamp(value: datetime) -> str:
     return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def observed(pod: Object) -> Object:
+    """Give what a condition of a pod says of the generation it was judged by, as since kubernetes 1.34."""
+    generation = pod["metadata"].get("generation")
+    return {"observedGeneration": generation} if generation else {}
+
+
 def parse_time(text: str | None) -> datetime | None:
     """Read a time as the API server writes it; None for nothing or nonsense."""
     if not text:

@@ -20,6 +20,7 @@ from gke_notebook.sandbox.controllers.meta import (
     find_condition,
     is_deleting,
     now,
+    observed,
     phase,
     reference_to,
     timestamp,
@@ -39,7 +40,7 @@ GATHER = 0.02  # changes that may help are gathered for so long
 SLICE = 64  # pods placed before other tasks get their turn
 
 GATED = "Scheduling is blocked due to non-empty scheduling gates"
-NOMINATED = "preemption: not eligible due to a terminating pod on the nominated node."
+NOMINATED = "no new claims to deallocate, preemption: not eligible due to a terminating pod on the nominated node."
 
 
 @dataclass(eq=False)
@@ -310,6 +311,8 @@ class Scheduler:
             return
         since = present.get("lastTransitionTime") if present.get("status") == "False" else None
         condition = {**wanted, "lastProbeTime": None, "lastTransitionTime": since or timestamp(now())}
+        if reason == "Unschedulable":  # the other is the API server's own, which leaves the generation out
+            condition |= observed(pod)
         self._conditions[uid(pod)] = pod, condition
         self._writes.add(uid(pod))
 

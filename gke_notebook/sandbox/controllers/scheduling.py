@@ -29,6 +29,8 @@ BASIC = ("cpu", "memory", "ephemeral-storage")
 # What a pod without requests counts for in the score (kubernetes, pkg/scheduler/util: 100m and 200 MB).
 _NOMINAL = {"cpu": 100, "memory": 200 * 2**20}
 _NOT_HELPFUL = "Preemption is not helpful for scheduling"
+# What the scheduler's plugin of resource claims says of every pod before the one that preempts has its say.
+_NO_CLAIMS = "no new claims to deallocate"
 _NO_VICTIMS = "No preemption victims found for incoming pod"
 
 
@@ -265,11 +267,12 @@ def unschedulable(
         return Unschedulable("no nodes available to schedule pods")
     if wanted.refused:
         text = f"0/{count} nodes are available: {wanted.refused}."
-    else:
-        text = failure(count, (reason for item in rejections.values() for reason in item.reasons))
+        # Where a claim is missing no plugin has looked at the nodes, and the next one misses its own notes.
+        return Unschedulable(f"{text} not found" if wanted.refused.endswith("not found") else text)
+    text = failure(count, (reason for item in rejections.values() for reason in item.reasons))
     if not wanted.may_preempt:
-        return Unschedulable(f"{text} preemption: not eligible due to preemptionPolicy=Never.")
-    candidates = [] if wanted.refused else [nodes[name] for name, item in rejections.items() if item.resolvable]
+        return Unschedulable(f"{text} {_NO_CLAIMS}, preemption: not eligible due to preemptionPolicy=Never.")
+    candidates = [nodes[name] for name, item in rejections.items() if item.resolvable]
     found: list[tuple[NodeState, tuple[str, ...]]] = []
     hopeless = [_NOT_HELPFUL] * (count - len(candidates))
     for node in candidates:
@@ -281,7 +284,7 @@ def unschedulable(
     if found:
         best, victims = min(found, key=lambda item: _cost(item[0], item[1]))
         return Placement(best.name, victims, text)
-    return Unschedulable(f"{text} preemption: {failure(count, hopeless)}")
+    return Unschedulable(f"{text} {_NO_CLAIMS}, preemption: {failure(count, hopeless)}")
 
 
 def _victims(wanted: Requirements, node: NodeState) -> tuple[str, ...] | Rejection:
