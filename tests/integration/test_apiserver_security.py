@@ -14,8 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gke_notebook.sandbox.apiserver.kinds import KINDS
+from gke_notebook.sandbox.apiserver.kinds import KINDS, Kind
+from gke_notebook.sandbox.apiserver.schema import type_of
 from tests.support.apiserver import TOKEN, running_server
+from tests.support.shapes import structs
 
 PATIENCE = 20.0
 AUTHORIZED = f"Authorization: Bearer {TOKEN}"
@@ -138,22 +140,32 @@ RAW = [
 
 
 @st.composite
-def bodies(draw: st.DrawFn, kind: str, api_version: str) -> bytes:
+def bodies(draw: st.DrawFn, kind: Kind | None) -> bytes:
+    if kind is not None and draw(st.booleans()):
+        # An object of the schema, sometimes with one part of it replaced by anything.
+        shaped = {**draw(structs(type_of(kind))), "kind": kind.kind, "apiVersion": kind.api_version}
+        shaped["metadata"] = {**shaped.get("metadata", {}), "name": "probe"}
+        where = shaped
+        while draw(st.booleans()) and (inner := [each for each in where.values() if isinstance(each, dict) and each]):
+            where = draw(st.sampled_from(inner))
+        if draw(st.booleans()):
+            where[draw(st.sampled_from(sorted(where)))] = draw(VALUES)
+        return json.dumps(shaped).encode()
     raw = draw(st.sampled_from(RAW) | st.none() | st.binary(max_size=60))
     if raw is not None and draw(st.booleans()):
         return raw
     value = draw(VALUES)
-    if isinstance(value, dict) and draw(st.booleans()):
-        value = {**value, "kind": kind, "apiVersion": api_version}
+    if isinstance(value, dict) and kind is not None and draw(st.booleans()):
+        value = {**value, "kind": kind.kind, "apiVersion": kind.api_version}
         value.setdefault("metadata", {"name": "probe"})
     return json.dumps(value).encode()
 
 
 @st.composite
-def paths(draw: st.DrawFn) -> tuple[str, str, str]:
+def paths(draw: st.DrawFn) -> tuple[str, Kind | None]:
     """A path on some route or near one, with the kind that it is about."""
     if draw(st.integers(0, 5)) == 0:
-        return draw(st.sampled_from(DOCUMENTS)) + draw(st.just("") | SEGMENTS.map("/".__add__)), "", ""
+        return draw(st.sampled_from(DOCUMENTS)) + draw(st.just("") | SEGMENTS.map("/".__add__)), None
     kind = draw(st.sampled_from(KINDS))
     base = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     parts = [base, *(["watch"] if draw(st.integers(0, 9)) == 0 else [])]
@@ -166,12 +178,32 @@ def paths(draw: st.DrawFn) -> tuple[str, str, str]:
             parts.append(
                 draw(st.sampled_from(["status", "log", "binding", "eviction", "finalize", "scale"]) | SEGMENTS)
             )
-    return "/".join(parts), kind.kind, kind.api_version
+    return "/".join(parts), kind
+
+
+@st.composite
+def writes(draw: st.DrawFn) -> tuple[str, str, list[str], bytes]:
+    """A write to a route that exists, with a body of its type: many are taken, so that the rest of the way is met."""
+    kind = draw(st.sampled_from([kind for kind in KINDS if kind.stored]))
+    path = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    path += f"/namespaces/default/{kind.plural}" if kind.namespaced else f"/{kind.plural}"
+    method = draw(st.sampled_from(["POST", "POST", "PUT", "PATCH", "DELETE"]))
+    content_type = draw(st.sampled_from(TYPES[3:7])) if method == "PATCH" else TYPES[0]
+    name = draw(st.sampled_from(["probe", "other"]))
+    body = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {"name": name}}
+    shaped = draw(structs(type_of(kind)))
+    for key in draw(st.lists(st.sampled_from(sorted(shaped)), unique=True, max_size=2)) if shaped else ():
+        body[key] = {**body["metadata"], **shaped[key], "name": name} if key == "metadata" else shaped[key]
+    query = "?fieldManager=f&force=true" if content_type == TYPES[6] else ""
+    return (
+        method, path + ("" if method == "POST" else f"/{name}") + query,
+        [AUTHORIZED, f"Content-Type: {content_type}"], json.dumps(body).encode(),
+    )  # fmt: skip
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, str, list[str], bytes]:
-    path, kind, api_version = draw(paths())
+    path, kind = draw(paths())
     values = st.sampled_from([*HUGE, *ODD, "1", "true", "All", "a=b", "a in (b", "metadata.name=x", "!!", "=", ","])
     query = "&".join(f"{name}={value}" for name, value in draw(
         st.lists(st.tuples(st.sampled_from(PARAMETERS), values), max_size=3)
@@ -181,7 +213,7 @@ def requests(draw: st.DrawFn) -> tuple[str, str, list[str], bytes]:
         AUTHORIZED, f"Content-Type: {draw(st.sampled_from(TYPES))}", f"Accept: {draw(st.sampled_from(ACCEPTS))}",
         f"User-Agent: {draw(st.sampled_from(['', 'a/b', 'x' * 3000, chr(233)]))}",
     ]  # fmt: skip
-    return method, (path + (f"?{query}" if query else "")).replace(" ", "%20"), headers, draw(bodies(kind, api_version))
+    return method, (path + (f"?{query}" if query else "")).replace(" ", "%20"), headers, draw(bodies(kind))
 
 
 def test_malformed_requests_are_refused(server: Server) -> None:
@@ -189,7 +221,7 @@ def test_malformed_requests_are_refused(server: Server) -> None:
     before = memory()
 
     @settings(deadline=None, max_examples=500, suppress_health_check=list(HealthCheck))
-    @given(requests())
+    @given(requests() | writes())
     def one(request: tuple[str, str, list[str], bytes]) -> None:
         method, path, headers, body = request
         answer = server.ask(method, path, *headers, body=body)
@@ -197,7 +229,7 @@ def test_malformed_requests_are_refused(server: Server) -> None:
         seen.add(answer.code)
 
     one()
-    assert {200, 400, 404, 405} <= seen, "the requests do not reach far"
+    assert {200, 201, 400, 404, 405, 422} <= seen, "the requests do not reach far"
     assert memory() - before < 200 * 2**20
     assert server.ask("GET", "/readyz").body.endswith(b"ok")
 
