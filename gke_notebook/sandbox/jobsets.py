@@ -5,6 +5,7 @@ Source of rules and texts: sigs.k8s.io/jobset v0.10.1, pkg/webhooks/jobset_webho
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -64,8 +65,16 @@ def set_defaults(jobset: Object) -> None:
     spec.setdefault("successPolicy", {"operator": "All"})
     spec.setdefault("startupPolicy", {"startupPolicyOrder": "AnyOrder"})
     for replicated in _dicts(spec.get("replicatedJobs")):
-        job = _dict(_dict(replicated.get("template")).get("spec"))
+        template = _dict(replicated.get("template"))
+        job = _dict(template.get("spec"))
         pod = _dict(_dict(job.get("template")).get("spec"))
+        # The webhook writes the object anew, and its types always write these.
+        for owner, key in (
+            (template, "metadata"),
+            (_dict(job.get("template")), "metadata"),
+            *((each, "resources") for word in ("containers", "initContainers") for each in _dicts(pod.get(word))),
+        ):
+            owner.setdefault(key, {})
         if job:
             job.setdefault("completionMode", "Indexed")
         if pod and not pod.get("restartPolicy"):
@@ -224,9 +233,10 @@ def check_update(new: Object, old: Object) -> list[str]:
         jobs, previous = [_fixed(each) for each in jobs], [_fixed(each) for each in previous]
     errors = []
     if jobs != previous:
-        errors.append("spec.replicatedJobs: Invalid value: field is immutable")
+        shown = json.dumps(spec.get("replicatedJobs"), separators=(",", ":"))
+        errors.append(f"spec.replicatedJobs: Invalid value: {shown}: field is immutable")
     if spec.get("managedBy") != before.get("managedBy"):
-        errors.append("spec.managedBy: Invalid value: field is immutable")
+        errors.append(f"spec.managedBy: Invalid value: {json.dumps(spec.get('managedBy'))}: field is immutable")
     return errors
 
 

@@ -9,6 +9,7 @@ from gke_notebook.cluster.connection import Connection
 from gke_notebook.sandbox.controllers.context import Context
 from gke_notebook.sandbox.controllers.gc import GarbageCollector
 from gke_notebook.sandbox.controllers.job_controller import JobController
+from gke_notebook.sandbox.controllers.jobset_controller import JobSetController
 from gke_notebook.sandbox.controllers.namespaces import NamespaceController
 from gke_notebook.sandbox.controllers.nodes import NodeController
 from gke_notebook.sandbox.controllers.resource_quotas import ResourceQuotaController
@@ -29,6 +30,7 @@ async def run(connection: Connection) -> None:
         controllers = (
             Scheduler(context),
             JobController(context),
+            JobSetController(context),
             GarbageCollector(context),
             NamespaceController(context),
             ServiceAccountController(context),
