@@ -29,6 +29,7 @@ def _kind(group: str, plural: str) -> Kind:
 
 
 NAMESPACES = _kind("", "namespaces")
+SERVICE_ACCOUNTS = _kind("", "serviceaccounts")
 PRIORITY_CLASSES = _kind("scheduling.k8s.io", "priorityclasses")
 
 # The classes that every cluster has (kubernetes v1.34, pkg/apis/scheduling).
@@ -94,11 +95,11 @@ def admit_create(store: Store, kind: Kind, obj: Object) -> None:
     elif kind.kind == "Node" and isinstance(obj.get("spec"), (dict, type(None))):
         _admit_node(obj)
     elif kind.kind == "Pod" and isinstance(obj.get("spec"), dict):
+        limit_ranges.set_defaults(store, obj)
+        _admit_service_account(store, kind, obj)
         _admit_priority(store, kind, obj)
-        _admit_service_account(obj["spec"])
         _admit_tolerations(obj["spec"])
         _tolerate_extended_resources(obj["spec"])
-        limit_ranges.set_defaults(store, obj)
 
 
 def validate_create(store: Store, kind: Kind, obj: Object) -> tuple[list[str], list[tuple[Object, Object]]]:
@@ -185,9 +186,7 @@ def _admit_priority(store: Store, kind: Kind, obj: Object) -> None:
     elif wanted:
         entry = store.get(PRIORITY_CLASSES, "", wanted)
         if entry is None:
-            metadata = obj["metadata"]  # a name that is to be generated has not been yet when this plugin is asked
-            called = metadata.get("generateName") or metadata.get("name", "")
-            raise status.forbidden(kind, called, f"no PriorityClass with name {wanted} was found")
+            raise status.forbidden(kind, _name_asked_for(obj), f"no PriorityClass with name {wanted} was found")
         found = entry.object()
         name, value, preemption = wanted, found.get("value", 0), found.get("preemptionPolicy") or preemption
     else:
@@ -209,10 +208,28 @@ def _admit_priority(store: Store, kind: Kind, obj: Object) -> None:
     spec.setdefault("preemptionPolicy", preemption)
 
 
-def _admit_service_account(spec: Object) -> None:
-    # The real plugin also mounts a token; pods of the sandbox run as the user and need none.
+def _name_asked_for(obj: Object) -> str:
+    # A name that is to be generated has not been yet when these plugins are asked.
+    return str(obj["metadata"].get("generateName") or obj["metadata"].get("name", ""))
+
+
+def _admit_service_account(store: Store, kind: Kind, pod: Object) -> None:
+    # The real plugin also mounts a token; pods of the sandbox run as the user and are given none.
+    spec = pod["spec"]
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = name
+    namespace = pod["metadata"].get("namespace", "")
+    entry = store.get(SERVICE_ACCOUNTS, namespace, str(name))
+    if entry is None:
+        # A real server waits a moment for the controller that makes each namespace's own account; here a pod that
+        # names none need not wait.
+        if name != "default":
+            why = f"error looking up service account {namespace}/{name}: serviceaccount {status.quote(name)} not found"
+            raise status.forbidden(kind, _name_asked_for(pod), why)
+        return
+    secrets = entry.object().get("imagePullSecrets")
+    if secrets and not spec.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = [{"name": each.get("name", "")} for each in secrets]
 
 
 def _admit_tolerations(spec: Object) -> None:
