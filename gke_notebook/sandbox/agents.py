@@ -16,8 +16,10 @@ from pathlib import Path
 
 import msgspec
 
+from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.connection import Connection, static_token
-from gke_notebook.sandbox import controllers, node
+from gke_notebook.errors import ApiError
+from gke_notebook.sandbox import controllers, jobset_definition, node
 from gke_notebook.sandbox.options import AgentSettings
 from gke_notebook.sandbox.pools import default_pools
 
@@ -47,6 +49,8 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         registered=_announce,
         client_authority=Path(settings.client_authority) if settings.client_authority else None,
     )
+    if settings.controllers:
+        await define_jobsets(connection)
     tasks = [asyncio.create_task(node.run(connection, config), name="node agent")]
     if settings.controllers:
         tasks.insert(0, asyncio.create_task(controllers.run(connection), name="controllers"))
@@ -59,6 +63,21 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
             await task
     for task in done - {stopping}:
         raise RuntimeError(f"the {task.get_name()} ended by itself")
+
+
+async def define_jobsets(connection: Connection) -> None:
+    """Have the API server serve JobSets; a definition that is there already, perhaps the user's own, stays.
+
+    Args:
+        connection: the embedded API server.
+    """
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    async with Client(connection, field_manager="gke-notebook") as client:
+        try:
+            await client.request("POST", path, body=jobset_definition.definition())
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
 
 
 def _announce() -> None:
