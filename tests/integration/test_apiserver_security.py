@@ -49,6 +49,13 @@ ACCEPTS = [
 ]  # fmt: skip
 
 
+IMPERSONATION = [
+    "Impersonate-User: x", "Impersonate-User: \xff", "Impersonate-User:", "Impersonate-Group: \xff",
+    "Impersonate-Uid: 1", "Impersonate-Extra-%ff: x",
+    "Impersonate-User: system:serviceaccount:default:default", "Impersonate-User: system:",
+]  # fmt: skip
+
+
 class Answer(NamedTuple):
     code: int
     body: bytes
@@ -213,6 +220,8 @@ def requests(draw: st.DrawFn) -> tuple[str, str, list[str], bytes]:
         AUTHORIZED, f"Content-Type: {draw(st.sampled_from(TYPES))}", f"Accept: {draw(st.sampled_from(ACCEPTS))}",
         f"User-Agent: {draw(st.sampled_from(['', 'a/b', 'x' * 3000, chr(233)]))}",
     ]  # fmt: skip
+    if draw(st.integers(0, 4)) == 0:
+        headers.append(draw(st.sampled_from(IMPERSONATION)))
     return method, (path + (f"?{query}" if query else "")).replace(" ", "%20"), headers, draw(bodies(kind))
 
 

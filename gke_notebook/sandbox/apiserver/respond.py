@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,7 +52,12 @@ def document(obj: Any, code: int = 200, *, media_type: str = JSON) -> web.Respon
         code: the HTTP status code.
         media_type: the `Content-Type`; YAML is written when it says so.
     """
-    return answer(msgspec.json.encode(obj), code, media_type=media_type)
+    try:
+        body = msgspec.json.encode(obj)
+    except UnicodeEncodeError:
+        # An error quotes what the client sent, which need not be text.
+        body = json.dumps(obj, ensure_ascii=False).encode(errors="replace")
+    return answer(body, code, media_type=media_type)
 
 
 def failure(error: StatusError) -> web.Response:

@@ -121,7 +121,8 @@ class Processes:
         return f"{component.name} {component.last_end}; its log {log} ends with:\n{last_lines(log, count)}"
 
     async def _launch(self, component: Component) -> None:
-        with self.log(component.name).open("ab") as log:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(os.open(self.log(component.name), flags, 0o600), "ab") as log:
             component.running = await asyncio.create_subprocess_exec(
                 *component.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=component.directory,
                 env={

@@ -37,11 +37,15 @@ def acting_user(request: web.Request, user: User, authorizer: Authorizer) -> Use
         authorizer: decides whether they may.
 
     Raises:
-        StatusError: 403, or 400 when no user is named but groups are.
+        StatusError: 403, or 400 when no user is named but groups are, or a name is not UTF-8.
     """
     headers = request.headers
     if not any(name.lower().startswith(_PREFIX) for name in headers):
         return user
+    for key, value in headers.items():
+        # Bytes that are no text reach us as surrogates, which cannot be written into an answer.
+        if key.lower().startswith(_PREFIX) and any("\ud800" <= each <= "\udfff" for each in value):
+            raise status.bad_request(f"the header {key} is not UTF-8")
     name, groups = headers.get("Impersonate-User", ""), headers.getall("Impersonate-Group", [])
     uid = headers.get("Impersonate-Uid", "")
     extra: dict[str, tuple[str, ...]] = {}
