@@ -100,16 +100,14 @@ async def never_preempts(w: World) -> None:
 
 
 async def freed(w: World) -> None:
-    """A pod that waits is bound once there is room: of several, the one of most priority."""
+    """A pod that waits is bound once there is room."""
     await w.node("a", cpu="1")
-    await w.priority("urgent", 1000, preemptionPolicy="Never")
     await w.pod("first", containers=requests(cpu="800m"))
     await w.bound("first")
-    await _says(w, "low", containers=requests(cpu="800m"))
-    await _says(w, "high", containers=requests(cpu="800m"), priorityClassName=f"urgent-{w.run}")
-    await asyncio.sleep(2.5)  # both have waited out their back-off, else the first to have may go first
+    await _says(w, "second", containers=requests(cpu="800m"))
     await w.patch_pod("first", {"status": {"phase": "Succeeded"}}, "status")
-    await w.bound("high")
+    await w.bound("second")
+    await w.compare("bound")
 
 
 async def added_node(w: World) -> None:
@@ -125,6 +123,26 @@ async def host_ports(w: World) -> None:
     await w.pod("first", containers=[{**requests(cpu="1")[0], "ports": ports}])
     await w.bound("first")
     await _says(w, "second", containers=[{**requests(cpu="1")[0], "ports": ports}])
+
+
+async def preempts(w: World) -> None:
+    """Pods of less priority make room: those of the node where least is lost."""
+    await w.node("a", cpu="2")
+    await w.node("b", cpu="2")
+    for name, node in (("little", "a"), ("much", "b")):
+        size = requests(cpu="500m" if name == "little" else "1900m")
+        await w.pod(name, containers=size, nodeSelector={"kubernetes.io/hostname": node})
+        await w.bound(name)
+    await w.pod("more", containers=requests(cpu="1400m"), nodeSelector={"kubernetes.io/hostname": "a"})
+    await w.bound("more")
+    await w.priority("vital", 1000)
+    await w.pod("urgent", containers=requests(cpu="1800m"), priorityClassName=f"vital-{w.run}")
+    await w.unschedulable("urgent")
+    await w.until(lambda: any(event["reason"] == "Preempted" for event in w.events.seen.values()), "a victim")
+    await w.compare("nominated")
+    await w.patch_pod("much", {"status": {"phase": "Failed"}}, "status")
+    await w.bound("urgent")
+    await w.compare("bound")
 
 
 async def missing_claim(w: World) -> None:

@@ -13,7 +13,7 @@ from gke_notebook.cluster.resources import PODS, Resource
 from gke_notebook.errors import ApiError, ClusterUnreachable
 from gke_notebook.sandbox.controllers.events import Recorder
 from gke_notebook.sandbox.controllers.informers import Informers
-from gke_notebook.sandbox.controllers.meta import Object, is_deleting, observed, uid
+from gke_notebook.sandbox.controllers.meta import Object, condition_patch, is_deleting, observed, uid
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ class Context:
             "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message,
             "lastProbeTime": None, "lastTransitionTime": at, **observed(pod),
         }  # fmt: skip
-        status: Object = {"conditions": [condition]}
+        status = condition_patch(pod, condition)
         if phase:
             status["phase"] = phase
         await self.patch(PODS, pod, {"status": status}, subresource="status")

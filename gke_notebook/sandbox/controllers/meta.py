@@ -62,6 +62,18 @@ def observed(pod: Object) -> Object:
     return {"observedGeneration": generation} if generation else {}
 
 
+def condition_patch(pod: Object, condition: Object) -> Object:
+    """Make the strategic merge patch of a pod's status that sets one condition and leaves them in their order.
+
+    Args:
+        pod: the pod as last seen.
+        condition: the condition, which comes last when it is new.
+    """
+    present = [item.get("type") for item in (pod.get("status") or {}).get("conditions") or ()]
+    order = present if condition["type"] in present else [*present, condition["type"]]
+    return {"$setElementOrder/conditions": [{"type": type_} for type_ in order], "conditions": [condition]}
+
+
 def parse_time(text: str | None) -> datetime | None:
     """Read a time as the API server writes it; None for nothing or nonsense."""
     if not text:

@@ -17,6 +17,7 @@ from gke_notebook.sandbox.controllers.meta import (
     TERMINAL,
     Event,
     Object,
+    condition_patch,
     find_condition,
     is_deleting,
     now,
@@ -322,7 +323,7 @@ class Scheduler:
             return
         pod, condition = wanted
         try:
-            await self._context.patch(PODS, pod, {"status": {"conditions": [condition]}}, subresource="status")
+            await self._context.patch(PODS, pod, {"status": condition_patch(pod, condition)}, subresource="status")
         except (ApiError, ClusterUnreachable):
             self._conditions.setdefault(name, wanted)
             raise

@@ -90,6 +90,8 @@ def prepare_create(kind: Kind, obj: dict[str, Any]) -> list[str]:
     set_defaults(kind, obj)
     if kind.kind == "Job":
         jobs.generate_selector(obj)
+        if obj["metadata"].get("labels"):
+            obj["metadata"]["labels"] = dict(obj["metadata"]["labels"])  # no longer shared with the template
     elif kind.kind == "Service":
         services.allocate(obj)
     elif kind.kind == "Namespace":

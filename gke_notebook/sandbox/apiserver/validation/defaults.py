@@ -228,7 +228,10 @@ def _job(obj: Object) -> None:
     spec.setdefault("parallelism", 1)
     spec.setdefault("backoffLimit", _MAX_INT32 if "backoffLimitPerIndex" in spec else 6)
     template = spec.setdefault("template", {"metadata": {}, "spec": {}})
-    copy_template_labels(obj)
+    labels = (template.get("metadata") or {}).get("labels")
+    if labels and not obj["metadata"].get("labels"):
+        # Shared, not copied, as in the real server: those that the selector needs are added to both.
+        obj["metadata"]["labels"] = labels
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
     spec.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed")
