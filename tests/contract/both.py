@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Side:
             method,
             self.client.connection.server + path,
             params=params,
-            data=data,
+            data=None if data is None else io.BytesIO(data),  # as aiohttp wishes large bodies
             headers=sent,
             allow_redirects=False,
             skip_auto_headers=("Content-Type",),

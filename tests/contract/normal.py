@@ -66,6 +66,9 @@ class Normal:
                 result[name] = "<address>"
             elif key == "clusterIPs" and isinstance(value, list):
                 result[name] = ["<address>" if _ADDRESS.match(str(each)) else each for each in value]
+            elif key == "managedFields" and isinstance(value, list):
+                # They stand in the order of their times, in which two writes may be a second apart or not.
+                result[name] = sorted(map(self._value, value), key=_manager)
             elif key in ("nodePort", "healthCheckNodePort") and isinstance(value, int) and value:
                 result[name] = "<port>"
             else:
@@ -88,6 +91,11 @@ class Normal:
         for pattern, replacement in self._rules:
             text = pattern.sub(replacement, text)
         return text
+
+
+def _manager(entry: Any) -> tuple[str, ...]:
+    found = entry if isinstance(entry, dict) else {}
+    return tuple(str(found.get(key, "")) for key in ("operation", "manager", "subresource"))
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,17 @@ from gke_notebook.cluster.resources import (
 
 Object = dict[str, Any]
 
+# What a server echoes of an object or of its parser, and the form that only the real one speaks.
+ECHO = [
+    (r"Invalid value: \"\{.*\}\": ", "Invalid value: <object>: "),
+    (r"Invalid value: \{.*?\}: field is immutable", "Invalid value: <object>: field is immutable"),
+    (r"(it was previously negative\))[\s\S]*", r"\1"),
+    (r"yaml: .* \(", "yaml: <where> ("),
+    (", application/vnd.kubernetes.protobuf", ""),
+    (r"-----BEGIN CERTIFICATE-----[\s\S]*-----END CERTIFICATE-----\n", "<certificate>"),
+    (r"current: \d+", "current: <version>"),
+]
+
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints")
 PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
 NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
@@ -153,4 +164,20 @@ def without_node_controllers(value: Any) -> Any:
         for entry in entries:  # whether there were annotations already when one was added is the controllers' doing
             entry["fieldsV1"].get("f:metadata", {}).get("f:annotations", {}).pop(".", None)
         metadata["managedFields"] = entries
+    return found
+
+
+def without_descriptions(value: Any) -> Any:
+    """Remove the descriptions of a Table's columns, which the embedded server leaves empty.
+
+    Args:
+        value: a transcript, or a part of one.
+    """
+    if isinstance(value, list):
+        return [without_descriptions(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: without_descriptions(item) for key, item in value.items()}
+    for column in found.get("columnDefinitions") or ():
+        column.pop("description", None)
     return found

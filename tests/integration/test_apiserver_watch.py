@@ -228,9 +228,15 @@ async def test_streaming_lists_end_with_a_marked_bookmark(client: Client, connec
 async def test_a_watch_ends_in_time_with_a_bookmark(client: Client, connection: Connection):
     made = await client.create(CONFIG_MAPS, config_map("a"))
     version = made["metadata"]["resourceVersion"]
-    async with watching(connection, resourceVersion=version, allowWatchBookmarks="true", timeoutSeconds="1") as stream:
+    async with watching(connection, resourceVersion=version, allowWatchBookmarks="true", timeoutSeconds="3") as stream:
         ((type_, obj),) = await stream.rest()
         assert (type_, obj["metadata"]["resourceVersion"]) == ("BOOKMARK", version)
+
+
+async def test_a_watch_too_short_for_a_bookmark_gets_none(client: Client, connection: Connection):
+    version = (await client.create(CONFIG_MAPS, config_map("a")))["metadata"]["resourceVersion"]
+    async with watching(connection, resourceVersion=version, allowWatchBookmarks="true", timeoutSeconds="1") as stream:
+        assert await stream.rest() == []
 
 
 async def test_a_version_too_old_is_an_error_event(

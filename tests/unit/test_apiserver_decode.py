@@ -153,7 +153,8 @@ def refused(body, content_type=decode.JSON, kind=JOB):
 def test_what_is_wrong_is_said_in_the_servers_words():
     assert refused(b"x", "text/plain").code == 415
     assert refused(b'{"kind":"Job","apiVersion":"v1"}').message == (
-        "the API version in the data (v1) does not match the expected API version (batch/v1)"
+        'Job in version "v1" cannot be handled as a Job: no kind "Job" is registered for version "v1" in scheme '
+        '"pkg/runtime/scheme.go:110"'
     )
     assert 'Pod in version "v1" cannot be handled as a Job' in refused(b'{"kind":"Pod","apiVersion":"v1"}').message
     assert refused(b'{"a":}').message == (

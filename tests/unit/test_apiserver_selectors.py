@@ -56,7 +56,7 @@ def test_label_selectors(text, labels, fits):
         ("a in x", "unable to parse requirement: found 'x' expected: '('"),
         ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
         ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
-        ("a b", "unable to parse requirement: found 'b', expected: !=, =, ==, >, in, <, notin"),
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
         ("!", "unable to parse requirement: found '', expected: identifier"),
         ("a=b=c", "found '=', expected: ',' or 'end of string'"),
     ],

@@ -172,7 +172,7 @@ def test_the_rows_of_the_other_kinds():
     assert service["Selector"] == "a=b"
     balancer = cells("Service", spec={"type": "LoadBalancer", "ports": [{"port": 1, "nodePort": 2, "protocol": "UDP"}]})
     assert (balancer["External-IP"], balancer["Port(s)"]) == ("<pending>", "1:2/UDP")
-    assert cells("ConfigMap", data={"a": ""}, binaryData={"b": ""})["Data"] == "2"
+    assert cells("ConfigMap", data={"a": ""}, binaryData={"b": ""})["Data"] == 2
     assert cells("Secret", type="Opaque", data={"a": ""}) == {"Name": "x", "Type": "Opaque", "Data": 1, "Age": "5m"}
     assert cells("Namespace", status={"phase": "Active"})["Status"] == "Active"
     assert cells("Lease", spec={"holderIdentity": "h"})["Holder"] == "h"

@@ -111,7 +111,7 @@ class _Server:
         try:
             return await self._handle(request)
         except StatusError as error:
-            return respond.failure(error)
+            return respond.failure(error, request.headers.get("Accept", ""))
         except web.HTTPRequestEntityTooLarge:
             return respond.failure(status.too_large())
         except web.RequestPayloadError as error:

@@ -251,7 +251,8 @@ def _apply(
         _keep(others, manager, owned, left)
     mine = fieldset.difference(fields, _STRIPPED)
     if mine:
-        time = last.time if last is not None and live == result else now
+        # Who applies what is there already changes no object and so has no time.
+        time = now if live != result else last.time if last is not None else ""
         others[me] = Owned(mine, time, kind.api_version)
     return result, others
 

@@ -137,7 +137,9 @@ def _check_kind(obj: dict[str, Any], kind: Kind) -> None:
         )
     if api_version != kind.api_version:
         raise status.bad_request(
-            f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})"
+            f"{name} in version {status.quote(api_version.rpartition('/')[2])} cannot be handled as a {kind.kind}: "
+            f"no kind {status.quote(name)} is registered for version {status.quote(api_version)} "
+            'in scheme "pkg/runtime/scheme.go:110"'
         )
 
 
@@ -155,7 +157,7 @@ def json_name(value: Any) -> str:
     return "null"
 
 
-def _syntax(body: bytes) -> str:
+def syntax_error(body: bytes) -> str:
     """Say what is wrong with JSON in Go's words."""
     try:
         text = body.decode()
@@ -190,7 +192,7 @@ def _json(body: bytes, duplicates: list[str] | None) -> Any:
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BodyError(f"couldn't get version/kind; json parse error: {_syntax(body)}") from error
+        raise BodyError(f"couldn't get version/kind; json parse error: {syntax_error(body)}") from error
     if duplicates is not None:
         _find_duplicates(body, duplicates)
     return found
@@ -219,7 +221,7 @@ def _check_depth(body: bytes) -> None:
 class _Twice(dict[str, Any]):
     """An object that remembers which of its keys were given twice."""
 
-    repeated: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -227,9 +229,19 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) == len(pairs):
         return found
     marked = _Twice(found)
-    seen: set[str] = set()
-    marked.repeated = tuple(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    marked.order = tuple(key for key, _ in pairs)
     return marked
+
+
+def duplicate_fields(body: bytes) -> list[str]:
+    """Give the fields that a JSON body names twice.
+
+    Args:
+        body: the body; what is no JSON names none.
+    """
+    found: list[str] = []
+    _find_duplicates(body, found)
+    return found
 
 
 def _find_duplicates(body: bytes, duplicates: list[str]) -> None:
@@ -251,10 +263,14 @@ def _find_duplicates(body: bytes, duplicates: list[str]) -> None:
 
 def _collect(value: Any, path: str, into: list[str]) -> None:
     if isinstance(value, dict):
-        repeated = dict.fromkeys(getattr(value, "repeated", ()))
-        into.extend(f"{path}.{key}" if path else key for key in repeated)
-        for key, inner in value.items():
-            _collect(inner, f"{path}.{key}" if path else key, into)
+        seen: dict[str, int] = {}
+        for key in value.order if isinstance(value, _Twice) else value:
+            seen[key] = seen.get(key, 0) + 1
+            where = f"{path}.{key}" if path else key
+            if seen[key] == 1:
+                _collect(value[key], where, into)
+            elif seen[key] == 2:
+                into.append(where)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             _collect(inner, f"{path}[{index}]", into)

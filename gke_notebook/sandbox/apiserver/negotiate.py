@@ -49,19 +49,21 @@ def negotiate(accept: str, *, shapes: bool = True, stream: bool = False) -> Form
     """
     if not accept.strip():
         return Form()
+    served = False
     for clause in _by_quality(accept):
         type_, parameters = clause
         if type_ in {"*/*", "application/*"}:
             return Form()
         if type_ not in _ACCEPTED or (stream and type_ != JSON):
             continue
+        served = True
         shape = parameters.get("as", "")
         if not shape:
             return Form(type_)
         known = shape in _AS and parameters.get("g") == "meta.k8s.io" and parameters.get("v") == "v1"
         if shapes and known:
             return Form(type_, "PartialObjectMetadata" if shape.startswith("Partial") else shape)
-    raise status.not_acceptable(_ACCEPTED)
+    raise status.not_acceptable(_ACCEPTED, served=served)
 
 
 def _by_quality(accept: str) -> list[tuple[str, dict[str, str]]]:

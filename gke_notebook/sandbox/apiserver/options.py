@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import status
+from .decode import syntax_error
 from .status import FieldError, StatusError
 
 _MANAGER_LENGTH = 128
 _BAD_CONTINUE = "invalid continue token: continue key is not valid"
+_BASE64 = frozenset(string.ascii_letters + string.digits + "-_")
 _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 _FALSE = {"", "0", "f", "F", "false", "FALSE", "False"}
 
@@ -117,7 +120,7 @@ def write_options(query: Mapping[str, str], user_agent: str, kind: str) -> Write
         errors.append(status.invalid_value("fieldManager", manager, "should only contain printable characters"))
     validation = query.get("fieldValidation", "") or "Warn"
     if validation not in {"Strict", "Warn", "Ignore"}:
-        errors.append(status.not_supported("fieldValidation", validation, ["Ignore", "Strict", "Warn"]))
+        errors.append(status.not_supported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]))
     if errors:
         raise _invalid(kind, errors)
     return WriteOptions(bool(query.get("dryRun")), manager or _agent(user_agent), validation, flag(query, "force"))
@@ -128,11 +131,12 @@ def _agent(user_agent: str) -> str:
     return first[:_MANAGER_LENGTH] or "unknown"
 
 
-def list_options(query: Mapping[str, str]) -> ListOptions:
+def list_options(query: Mapping[str, str], *, single: bool = False) -> ListOptions:
     """Read the parameters of list and watch.
 
     Args:
         query: the parameters.
+        single: whether one object is read.
 
     Raises:
         StatusError: 400 or 422 for values that make no sense.
@@ -148,12 +152,12 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
         raise _invalid("ListOptions", errors)
     if version and not (version.isascii() and version.isdigit() and len(version) <= 20 and int(version) < 2**64):
         error = status.invalid_value("resourceVersion", version, _number_error("ParseUint", version))
-        raise status.bad_request(str(error) if watch else f"invalid resource version: {error}")
+        raise status.bad_request(str(error) if watch or single else f"invalid resource version: {error}")
     if token and version not in {"", "0"}:
         raise status.bad_request("specifying resource version is not allowed when using continue")
-    limit = _integer(query, "limit")
-    if limit < 0:
-        raise status.bad_request("limit must not be negative")
+    limit = max(0, _integer(query, "limit"))
+    if version == "0" and match != "Exact":
+        limit = 0  # what any version will do for comes out of the server's cache, as a whole
     return ListOptions(
         query.get("labelSelector", ""), query.get("fieldSelector", ""), version, match, limit, token, watch,
         flag(query, "allowWatchBookmarks"), initial, max(0, _integer(query, "timeoutSeconds")),
@@ -271,11 +275,16 @@ def decode_continue(text: str) -> Continue:
         Continue(revision=7, start='default/x\\x00')
     """
     try:
-        found = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError as error:
+        at = next((index for index, each in enumerate(text) if each not in _BASE64), len(text) - len(text) % 4)
+        raise status.bad_request(f"{_BAD_CONTINUE}: illegal base64 data at input byte {at}") from error
+    try:
+        found = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise status.bad_request(f"{_BAD_CONTINUE}: {error}") from error
+        raise status.bad_request(f"{_BAD_CONTINUE}: {syntax_error(raw)}") from error
     if not isinstance(found, dict) or found.get("v") != "meta.k8s.io/v1":
-        version = found.get("v") if isinstance(found, dict) else None
+        version = (found or {}).get("v", "") if (found is None or isinstance(found, dict)) else ""
         raise status.bad_request(f"{_BAD_CONTINUE}: server does not recognize this encoded version {version}")
     revision, start = found.get("rv"), found.get("start")
     if not isinstance(revision, int) or isinstance(revision, bool) or not 0 < abs(revision) < 2**63:
@@ -312,7 +321,8 @@ def _integer(query: Mapping[str, str], name: str) -> int:
 
 
 def _number_error(function: str, text: str) -> str:
-    reason = "value out of range" if text.lstrip("+-").isdigit() and text.isascii() else "invalid syntax"
+    digits = text if function == "ParseUint" else text.lstrip("+-")
+    reason = "value out of range" if digits.isdigit() and text.isascii() else "invalid syntax"
     return f"strconv.{function}: parsing {status.quote(text)}: {reason}"
 
 

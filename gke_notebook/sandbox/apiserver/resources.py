@@ -18,7 +18,7 @@ from .authorization.reviews import review
 from .authorization.tokens import Tokens
 from .crd.definition_rules import DEFINITIONS
 from .crd.definitions import Definitions
-from .decode import decode_body, media_type
+from .decode import decode_body, duplicate_fields, media_type
 from .kinds import BINDING, DELETE_OPTIONS, EVICTION, TOKEN_REQUEST, Kind
 from .logs import LogProxy, locate
 from .negotiate import Form, negotiate
@@ -125,7 +125,7 @@ class Resources:
     def _get(self, request: web.Request, target: Target) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
         if request.query.get("resourceVersion"):
-            asked = options.list_options({"resourceVersion": request.query["resourceVersion"]})
+            asked = options.list_options({"resourceVersion": request.query["resourceVersion"]}, single=True)
             if int(asked.version) > self._store.revision:
                 raise reads.too_large(int(asked.version), self._store.revision)
         entry = reads.get(self._store, target)
@@ -214,10 +214,12 @@ class Resources:
         if "force" in request.query:
             raise _invalid_options(status.field_forbidden("force", "may not be specified for non-apply patch"))
 
+        twice = duplicate_fields(body) if how.validation != "Ignore" else []
+
         def change(live: Object) -> tuple[Object, list[str]]:
             new = apply_patch(target.kind, live, body, content_type)
             said = describe(content_type, body, new)
-            return new, check_unknown_fields(target.kind, new, how.validation, patch=said)
+            return new, check_unknown_fields(target.kind, new, how.validation, twice, patch=said)
 
         return _written(request, target.kind, writes.patch(self._store, target, change, how), form)
 
@@ -270,8 +272,8 @@ def _verb(method: str, target: Target) -> str:
         return {**_OBJECT_VERBS, "POST": "create"}.get(method, "")
     if target.name:
         return "list" if target.watch and method == "GET" else _OBJECT_VERBS.get(method, "")
-    if method == "POST" and target.kind.namespaced and not target.namespace and target.kind.stored:
-        return ""  # an object needs a namespace to be created in
+    if method in {"POST", "DELETE"} and target.kind.namespaced and not target.namespace and target.kind.stored:
+        return ""  # an object needs a namespace to be created in, and one request empties no more than one
     return _COLLECTION_VERBS.get(method, "")
 
 

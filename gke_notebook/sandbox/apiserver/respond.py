@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from .negotiate import JSON, YAML
+from .negotiate import JSON, YAML, Form, negotiate
 from .status import StatusError
 
 _NO_CACHE = "no-cache, private"
@@ -60,13 +60,18 @@ def document(obj: Any, code: int = 200, *, media_type: str = JSON) -> web.Respon
     return answer(body, code, media_type=media_type)
 
 
-def failure(error: StatusError) -> web.Response:
+def failure(error: StatusError, accept: str = "") -> web.Response:
     """Answer with a Status of failure.
 
     Args:
         error: what is wrong.
+        accept: the request's `Accept` header.
     """
-    response = document(error.to_object(), error.code)
+    try:
+        form = negotiate(accept, shapes=False)
+    except StatusError:
+        form = Form()
+    response = document(error.to_object(), error.code, media_type=form.media_type)
     warn(response, error.warnings)
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)

@@ -18,7 +18,8 @@ Predicate = Callable[[dict[str, Any]], bool]
 
 _TOKEN = re.compile(r"\s+|==|!=|[=!(),<>]|[^\s=!(),<>]+")
 _SPECIAL = frozenset({"==", "!=", "=", "!", "(", ")", ",", "<", ">"})
-_OPERATORS = ("!=", "=", "==", ">", "in", "<", "notin")  # in the order the server lists them
+_OPERATORS = frozenset({"!=", "=", "==", ">", "in", "<", "notin"})
+_EXPECTED = "in, notin, =, ==, !=, gt, lt"  # as the server lists them
 _INTEGER = re.compile(r"[+-]?\d+")
 
 
@@ -102,9 +103,6 @@ class _Parser:
         if errors := formats.qualified_name(key):
             self.broken(f"<nil>: Invalid value: {status.quote(key)}: {'; '.join(errors)}")
         if absent:
-            # The server reads an operator here too if one follows; it then stands alone and is refused.
-            if self.peek() not in {"", ","}:
-                self.operator()
             return Requirement(key, "!")
         if self.peek() in {"", ","}:
             return Requirement(key, "exists")
@@ -120,7 +118,7 @@ class _Parser:
     def operator(self) -> str:
         word = self.take()
         if word not in _OPERATORS:
-            self.broken(f"found '{word}', expected: {', '.join(_OPERATORS)}")
+            self.broken(f"found '{word}', expected: {_EXPECTED}")
         return word
 
     def exact_value(self) -> str:
@@ -301,6 +299,8 @@ def field_terms(text: str) -> list[tuple[str, str, str]]:
         value = match[3]
         if re.search(r"(?<!\\)=", value):
             _fail(f"invalid field selector: unescaped '=' in value: {value}")
+        if not match[1] and not value:
+            continue  # as the server does: a term of nothing asks for nothing
         terms.append((match[1], "!=" if match[2] == "!=" else "=", _unescape(value, text)))
     return terms
 

@@ -274,10 +274,15 @@ def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
     return StatusError(415, "UnsupportedMediaType", text)
 
 
-def not_acceptable(accepted: Iterable[str]) -> StatusError:
-    """Say which answer types can be given."""
-    text = "only the following media types are accepted: " + ", ".join(accepted)
-    return StatusError(406, "NotAcceptable", text)
+def not_acceptable(accepted: Iterable[str], *, served: bool = True) -> StatusError:
+    """Say which answer types can be given; `served` says that the type is one, and what it is asked to hold is not."""
+    text = (
+        "only the following media types are accepted: "
+        if served
+        else "406: Not Acceptable\n\nAvailable representations: "
+    )
+    text += ", ".join(accepted)
+    return StatusError(406, "NotAcceptable", text, None if served else {})
 
 
 def method_not_allowed(kind: Kind | None = None, action: str = "") -> StatusError:

@@ -116,7 +116,7 @@ def _service(obj: Object, now: datetime) -> list[Any]:
 
 
 def _config_map(obj: Object, now: datetime) -> list[Any]:
-    return [_name(obj), str(len(obj.get("data") or ()) + len(obj.get("binaryData") or ())), _age(obj, now)]
+    return [_name(obj), len(obj.get("data") or ()) + len(obj.get("binaryData") or ()), _age(obj, now)]
 
 
 def _secret(obj: Object, now: datetime) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -21,6 +21,7 @@ from .store import Collection, Entry, Event, Expired, Store, event_line
 Object = dict[str, Any]
 
 _BOOKMARK_SECONDS = 55.0
+_LAST_BOOKMARK_SECONDS = 2.0  # before its end a watch is sent a bookmark, unless it was to last no longer than this
 _DEFAULT_SECONDS = 1800  # the server's own choice is between this and twice this
 _BATCH = 500  # events per chunk, so that a long backlog reaches the client while it is still written
 # A write to a socket takes about as long as the rest of a request. Where many watch one kind, each is sent what has
@@ -108,8 +109,9 @@ class Watch:
             self._collection.watches -= 1
 
     async def _chunks(self, stopping: asyncio.Event) -> AsyncIterator[bytes]:
-        seconds = self._options.timeout or random.uniform(1, 2) * _DEFAULT_SECONDS  # noqa: S311 - spreads load, no secret
+        seconds = self._options.timeout or _DEFAULT_SECONDS * (1 + secrets.randbelow(1000) / 1000)
         end = time.monotonic() + seconds
+        lasted = seconds > _LAST_BOOKMARK_SECONDS
         bookmark = time.monotonic() + _BOOKMARK_SECONDS
         for index in range(0, len(self._backlog), _BATCH):
             yield b"".join(self._backlog[index : index + _BATCH])
@@ -135,7 +137,7 @@ class Watch:
                 await asyncio.wait([waiter], timeout=max(0.0, min(10.0, end - now, bookmark - now)))
             finally:
                 self._collection.forget(waiter)
-        if self._position >= 0 and self._options.bookmarks and self._alive():
+        if self._position >= 0 and self._options.bookmarks and self._alive() and lasted:
             yield self._bookmark()
 
     def _take(self) -> list[bytes]:
@@ -214,7 +216,7 @@ def bookmark(kind: Kind, revision: int, annotations: Object | None = None) -> Ob
         revision: everything up to it has been sent.
         annotations: for example the mark that the initial events are over.
     """
-    metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata: Object = {"resourceVersion": str(revision)}
     if annotations:
         metadata["annotations"] = annotations
     return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import admission, metadata, status, strategy
 from .admission_plugins import quota
 from .apply import server_side_apply, track
+from .formats import IMMUTABLE
 from .kinds import STATUS, Kind
 from .options import WriteOptions
 from .paths import Target
@@ -53,9 +55,20 @@ def create(
         StatusError: as the server says it.
     """
     warnings = check_unknown_fields(target.kind, obj, options.validation, duplicates)
-    _check_namespace_of(target, obj, creating=True)
-    body, more = _create(store, target, obj, options)
+    with _said(warnings):
+        _check_namespace_of(target, obj, creating=True)
+        body, more = _create(store, target, obj, options)
     return Written(body, 201, warnings + more)
+
+
+@contextlib.contextmanager
+def _said(warnings: list[str]) -> Iterator[None]:
+    """Let a refusal carry the warnings that were found before it."""
+    try:
+        yield
+    except status.StatusError as error:
+        error.warnings[:0] = warnings
+        raise
 
 
 def _create(
@@ -131,7 +144,8 @@ def update(
         raise status.invalid(dataclasses.replace(kind, kind=kind.plural), target.name, [error])
     if not obj["metadata"].get("resourceVersion") and kind.kind in strategy.NEEDS_VERSION:
         raise status.version_needed(kind, target.name)
-    written = replace(store, target, entry, obj, options)
+    with _said(warnings):
+        written = replace(store, target, entry, obj, options)
     written.warnings[:0] = warnings
     return written
 
@@ -223,9 +237,11 @@ def patch(
     if entry is None:
         raise status.not_found(target.kind, target.name)
     new, warnings = change(entry.object())
-    _check_namespace_of(target, new)
-    _check_name_of(target, new)
-    written = replace(store, target, entry, new, options)
+    with _said(warnings):
+        _check_namespace_of(target, new, creating=True)
+        _check_name_of(target, new)
+        _check_uid_of(target, new, entry)
+        written = replace(store, target, entry, new, options)
     written.warnings[:0] = warnings
     return written
 
@@ -251,7 +267,6 @@ def apply(
     if warnings and options.validation == "Strict":
         raise status.bad_request("error strict decoding YAML: " + ", ".join(warnings))
     _check_namespace_of(target, obj)
-    _check_name_of(target, obj)
     entry = store.get(kind, target.namespace, target.name)
     if entry is None and target.subresource:
         raise status.not_found(kind, target.name)
@@ -264,6 +279,7 @@ def apply(
         kind, live, obj, manager=options.manager, force=options.force, now=metadata.timestamp(),
         subresource=target.subresource,
     )  # fmt: skip
+    _check_name_of(target, new)
     check_unknown_fields(kind, new, "Ignore")
     if entry is None:
         body, more = _create(store, target, new, options, owned=True)
@@ -293,6 +309,14 @@ def _check_namespace_of(target: Target, obj: Object, *, creating: bool = False) 
             )
         raise status.bad_request(text)
     meta["namespace"] = target.namespace
+
+
+def _check_uid_of(target: Target, new: Object, entry: Entry) -> None:
+    """Refuse a patch that changes the uid: unlike an update's, it is no precondition but a change of a field."""
+    uid = new["metadata"].get("uid")
+    if uid and uid != entry.object()["metadata"]["uid"]:
+        error = status.invalid_value("metadata.uid", uid, IMMUTABLE)
+        raise status.invalid(target.kind, target.name, [error, error])  # two checks find it, and both are named
 
 
 def _check_name_of(target: Target, obj: Object) -> None:

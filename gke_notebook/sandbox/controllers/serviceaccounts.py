@@ -12,6 +12,13 @@ from gke_notebook.sandbox.controllers.workqueue import WorkQueue
 
 SERVICE_ACCOUNT = "default"
 ROOT_CA = "kube-root-ca.crt"
+_DESCRIPTION = "kubernetes.io/description"
+# As the real controller says it (kubernetes v1.34, pkg/controller/certificates/rootcacertpublisher).
+_ROOT_CA_DESCRIPTION = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
+    "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
+    "clusters."
+)
 
 
 def authorities(context: ssl.SSLContext | None) -> str:
@@ -62,16 +69,18 @@ class ServiceAccountController:
             return
         await self._ensure(SERVICE_ACCOUNTS, name, SERVICE_ACCOUNT, {})
         pem = authorities(self._context.client.connection.tls)
-        await self._ensure(CONFIG_MAPS, name, ROOT_CA, {"data": {"ca.crt": pem}})
+        await self._ensure(CONFIG_MAPS, name, ROOT_CA, {"data": {"ca.crt": pem}}, {_DESCRIPTION: _ROOT_CA_DESCRIPTION})
 
-    async def _ensure(self, resource: Resource, namespace: str, name: str, content: Object) -> None:
+    async def _ensure(
+        self, resource: Resource, namespace: str, name: str, content: Object, annotations: Object | None = None
+    ) -> None:
         store = self._context.informers.store(resource)
         present = store.get(namespace, name)
         if present is not None:
             if any(present.get(key) != value for key, value in content.items()):
                 await self._context.patch(resource, present, content)
             return
-        metadata = {"name": name, "namespace": namespace}
+        metadata = {"name": name, "namespace": namespace, **({"annotations": annotations} if annotations else {})}
         body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **content}
         try:
             store.assume(await self._context.call(self._context.client.create(resource, body, namespace)))

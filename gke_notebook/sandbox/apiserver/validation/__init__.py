@@ -154,7 +154,8 @@ def _check_update(kind: Kind, new: dict[str, Any], old: dict[str, Any]) -> list[
         return jobs.check_job_update(new, old)
     errors = _check(kind, new)
     check = _UPDATE_CHECKS.get(kind.kind)
-    return errors + (check(new, old) if check is not None else [])
+    changes = check(new, old) if check is not None else []
+    return changes + errors if check is core.check_data_update else errors + changes
 
 
 def _check_status(kind: Kind, new: dict[str, Any], old: dict[str, Any]) -> list[FieldError]:

@@ -73,10 +73,10 @@ def check_containers(containers: list[Object], around: Surroundings, field: str)
     names: set[str] = set()
     for index, container in enumerate(containers):
         where = f"{field}[{index}]"
-        errors += _check_common(container, around, where)
         if container.get("name", "") in names:
             errors.append(duplicate(f"{where}.name", container["name"]))
         names.add(container.get("name", ""))
+        errors += _check_common(container, around, where)
         errors += _check_lifecycle(container, around, where)
         if container.get("restartPolicy") is not None:
             errors.append(field_forbidden(f"{where}.restartPolicy", "may not be set for non-init containers"))

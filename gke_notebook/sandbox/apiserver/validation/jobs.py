@@ -92,7 +92,10 @@ def _check_generated(job: Object) -> list[FieldError]:
         elif labels[key] != value:
             errors.append(invalid_value(field, labels, f"must be '{value}'"))
     if not matches(spec["selector"], expected):
-        errors.append(invalid_value("spec.selector", spec["selector"], "`selector` not auto-generated"))
+        selector = spec["selector"]
+        if selector.get("matchLabels"):
+            selector = {**selector, "matchLabels": dict(sorted(selector["matchLabels"].items()))}
+        errors.append(invalid_value("spec.selector", selector, "`selector` not auto-generated"))
     return errors
 
 
@@ -135,7 +138,7 @@ def check_job_spec(spec: Object, field: str) -> list[FieldError]:
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
     if not matches(selector, labels):
         text = "`selector` does not match template `labels`"
-        errors.append(invalid_value(f"{field}.template.metadata.labels", labels, text))
+        errors.append(invalid_value(f"{field}.template.metadata.labels", dict(sorted(labels.items())), text))
     return errors
 
 

@@ -76,7 +76,7 @@ def check_metadata(kind: Kind, metadata: Mapping[str, Any], *, new: bool = True)
     errors += check_annotations(metadata.get("annotations"), "metadata.annotations")
     errors += _check_owners(metadata.get("ownerReferences") or [])
     if new:
-        errors += _check_finalizers(metadata.get("finalizers") or [])
+        errors += _check_finalizers(kind, metadata.get("finalizers") or [])
     return errors
 
 
@@ -135,11 +135,19 @@ def _check_owners(owners: list[dict[str, Any]]) -> list[FieldError]:
     return errors
 
 
-def _check_finalizers(finalizers: list[str]) -> list[FieldError]:
+# What the core kinds' validation lets stand without a domain (kubernetes v1.34, pkg/apis/core/helper).
+_STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+
+
+def _check_finalizers(kind: Kind, finalizers: list[str]) -> list[FieldError]:
     field = "metadata.finalizers"
     errors: list[FieldError] = []
     for name in finalizers:
         errors += all_wrong(field, name, formats.qualified_name(name))
+    for index, name in enumerate(finalizers):
+        if getattr(kind, "rules", None) is None and "/" not in name and name not in _STANDARD_FINALIZERS:
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(invalid_value(f"{field}[{index}]", name, text))
     if {"orphan", "foregroundDeletion"} <= set(finalizers):
         text = "finalizer orphan and foregroundDeletion cannot be both set"
         errors.append(invalid_value(field, finalizers, text))

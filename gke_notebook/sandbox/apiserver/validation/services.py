@@ -32,6 +32,9 @@ _MAX_AFFINITY_SECONDS = 86400
 SERVICE_RANGE = ipaddress.ip_network("34.118.224.0/20")
 
 
+_DUAL = "RequireDualStack"
+
+
 def allocate(service: Object, old: Object | None = None) -> None:
     """Give a service its cluster address and address family, in place.
 
@@ -57,6 +60,11 @@ def allocate(service: Object, old: Object | None = None) -> None:
         given = spec.get("clusterIPs")
         spec["clusterIP"] = given[0] if given else _address(service["metadata"].get("uid", ""))
     spec.setdefault("clusterIPs", [spec["clusterIP"]])
+    if old is None and is_headless(spec) and not spec.get("selector"):
+        # Its endpoints are made by hand and may be of either family.
+        spec.setdefault("ipFamilyPolicy", _DUAL)
+        if spec["ipFamilyPolicy"] == _DUAL:
+            spec.setdefault("ipFamilies", ["IPv4", "IPv6"])
     spec.setdefault("ipFamilies", ["IPv6" if ":" in spec["clusterIP"] else "IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
 
@@ -84,6 +92,11 @@ def check_service(obj: Object) -> list[FieldError]:
     spec = obj["spec"]
     kind, ports = spec.get("type", ""), spec.get("ports") or []
     errors: list[FieldError] = []
+    if is_headless(spec) and spec.get("selector") and spec.get("ipFamilyPolicy") == _DUAL:
+        text = "this cluster is not configured for dual-stack services"
+        errors.append(invalid_value("spec.ipFamilyPolicy", _DUAL, text))
+        if len(spec.get("ipFamilies") or ()) > 1:
+            errors.append(invalid_value("spec.ipFamilies[1]", spec["ipFamilies"][1], "not configured on this cluster"))
     if not ports and not is_headless(spec) and kind != "ExternalName":
         errors.append(required("spec.ports"))
     if kind in {"LoadBalancer", "NodePort"} and is_headless(spec):
