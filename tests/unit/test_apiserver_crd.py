@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from gke_notebook.sandbox.apiserver.crd import columns, schema_checks, structural, types, values
 from gke_notebook.sandbox.apiserver.crd.definition_rules import DEFINITIONS
 from gke_notebook.sandbox.apiserver.crd.definitions import Definitions, kind_of
+from gke_notebook.sandbox.apiserver.decode import decode_body
 from gke_notebook.sandbox.apiserver.fieldset import collect, compare, paths
+from gke_notebook.sandbox.apiserver.status import StatusError
 from gke_notebook.sandbox.apiserver.store import Store
 
 NOW = datetime(2026, 1, 1, 1, tzinfo=timezone.utc)
@@ -158,3 +160,11 @@ def test_a_definition_that_is_not_established_serves_nothing():
     body = established()
     body["status"]["conditions"] = []
     assert kind_of(body) is None
+
+
+def test_custom_kinds_have_no_protobuf_form():
+    kind = kind_of(established())
+    assert kind is not None
+    with pytest.raises(StatusError) as caught:
+        decode_body(b"k8s\x00", "application/vnd.kubernetes.protobuf", kind)
+    assert caught.value.code == 415

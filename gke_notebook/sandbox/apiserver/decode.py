@@ -51,8 +51,10 @@ def decode_body(body: bytes, content_type: str, kind: Kind, duplicates: list[str
         StatusError: 400 when the body is malformed or about another kind, 415 when its type is not known.
     """
     found = media_type(content_type) or JSON
-    if found not in ACCEPTED:
-        raise status.unsupported_media_type(ACCEPTED)
+    # Custom kinds have no protobuf form.
+    accepted = ACCEPTED if kind.rules is None or kind.rules.strategic else (JSON, YAML)
+    if found not in accepted:
+        raise status.unsupported_media_type(accepted)
     try:
         obj = _protobuf(body) if found == PROTOBUF else _object(load(body, found, duplicates))
     except BodyError as error:
