@@ -21,7 +21,7 @@ from gke_notebook.errors import ApiError
 
 Object = dict[str, Any]
 PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
-PATIENCE = 25.0  # seconds for one step; only a step that never comes takes so long
+PATIENCE = 60.0  # seconds for one step; only a step that never comes takes so long
 
 _TIMES = frozenset(
     {"creationTimestamp", "lastProbeTime", "lastTransitionTime", "startTime", "completionTime", "deletionTimestamp",
