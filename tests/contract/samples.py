@@ -34,6 +34,9 @@ ECHO = [
 
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints")
 PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
+LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange")
+ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
+ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 
 # A scheduler, and a Job controller, that do not exist: what the server answers is all that ever happens to the object.
@@ -64,6 +67,12 @@ SAMPLES: dict[Resource, Object] = {
     SERVICE_ACCOUNTS: {"automountServiceAccountToken": False},
     SERVICES: {"spec": {"selector": {"app": "web"}, "clusterIP": "None", "ports": [{"port": 80}]}},
     ENDPOINTS: {"subsets": [{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80}]}]},
+    LIMIT_RANGES: {"spec": {"limits": [{"type": "Container", "default": {"memory": "1Gi"}}]}},
+    ROLES: {"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]},
+    ROLE_BINDINGS: {
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "User", "name": "ada"}],
+    },
     EVENTS: {
         "involvedObject": {"kind": "Pod", "name": "web"},
         "reason": "Started",

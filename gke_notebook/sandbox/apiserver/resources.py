@@ -186,6 +186,9 @@ class Resources:
     async def _update(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
         how = self._write_options(request, "UpdateOptions", target.kind, user)
+        creates = not target.subresource and target.kind.kind in strategy.CREATE_ON_UPDATE
+        if creates and self._store.get(target.kind, target.namespace, target.name) is None:
+            auth.check(self._authorizer, user, "create", target)
         obj, duplicates = await _body(request, target.kind)
         return _written(request, target.kind, writes.update(self._store, target, obj, how, duplicates), form)
 

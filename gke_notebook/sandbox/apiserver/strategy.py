@@ -5,6 +5,7 @@ Source: kubernetes v1.34, pkg/registry/*/*/strategy.go.
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from .kinds import STATUS, Kind
@@ -12,7 +13,9 @@ from .kinds import STATUS, Kind
 Object = dict[str, Any]
 
 # Kinds that a PUT to a name that is free creates, and kinds that must be updated with a resourceVersion.
-CREATE_ON_UPDATE = frozenset({"Lease", "Event", "Service", "Endpoints"})
+CREATE_ON_UPDATE = frozenset(
+    {"Lease", "Event", "Service", "Endpoints", "LimitRange", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+)
 NEEDS_VERSION = frozenset({"Lease"})
 
 # Kinds whose DELETE answers the object even when it is gone at once; the others answer a Status.
@@ -54,6 +57,10 @@ def prepare_create(kind: Kind, obj: Object) -> None:
         kind.rules.begin(obj)
     elif kind.kind == "Pod":
         obj["status"] = {"phase": "Pending"}
+    elif kind.kind == "LimitRange":
+        if not obj["metadata"].get("name"):
+            # The one kind that needs no name.
+            obj["metadata"] = {"name": str(uuid.uuid4()), **obj["metadata"]}
     elif kind.kind in {"Job", "ResourceQuota"}:
         obj["status"] = {}
     elif kind.kind == "Service":
