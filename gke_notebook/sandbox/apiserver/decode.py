@@ -137,6 +137,10 @@ def _check_kind(obj: dict[str, Any], kind: Kind) -> None:
             f"{name} in version {status.quote(version)} cannot be handled as a {kind.kind}: "
             f"converting (v1.{name}) to ({package}.{kind.kind}): unknown conversion"
         )
+    if api_version != kind.api_version and kind.rules is not None and not kind.rules.strategic:
+        raise status.bad_request(
+            f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})"
+        )
     if api_version != kind.api_version:
         raise status.bad_request(
             f"{name} in version {status.quote(api_version.rpartition('/')[2])} cannot be handled as a {kind.kind}: "
