@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from gke_notebook.sandbox.apiserver import auth, deletes, logs, metadata, options, paths, respond
+from gke_notebook.sandbox.apiserver import deletes, logs, metadata, options, paths, respond
 from gke_notebook.sandbox.apiserver.auth import Authenticator, User
 from gke_notebook.sandbox.apiserver.kinds import find
 from gke_notebook.sandbox.apiserver.negotiate import Form, negotiate
