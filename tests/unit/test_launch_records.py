@@ -242,6 +242,8 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = 
      member("evil", tarfile.SYMTYPE, link="/etc/passwd"), member("evil", tarfile.LNKTYPE, link="/etc/passwd"),
      member("evil", tarfile.CHRTYPE), member("evil", tarfile.FIFOTYPE), member("evil", size=2000), b"no archive",
      member("evil", size=100)[:-30]],
+    ids=["up", "root", "up inside", "backslash", "drive", "dot", "symlink", "hard link", "device", "pipe", "large",
+         "no archive", "cut off"],
 )  # fmt: skip
 def test_an_archive_is_not_trusted(tmp_path: Path, data: bytes) -> None:
     target = tmp_path / "target"
