@@ -38,8 +38,8 @@ def load(file: Path) -> Object:
 
 def jobset(**spec: Any) -> Object:
     """A JobSet of two replicated jobs, which leaves nothing to the defaults of JobSet's webhook."""
-    pod = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
-    template = {"spec": {"completionMode": "Indexed", "template": {"spec": pod}}}
+    pod = {"containers": [{"name": "c", "image": "i", "resources": {}}], "restartPolicy": "Never"}
+    template = {"metadata": {}, "spec": {"completionMode": "Indexed", "template": {"metadata": {}, "spec": pod}}}
     jobs = [{"name": "leader", "template": template}, {"name": "workers", "replicas": 2, "template": template}]
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
@@ -83,7 +83,9 @@ async def test_jobsets_are_checked_by_their_own_schema(both: Both):
         await established(side, body["metadata"]["name"])
         path = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{side.namespace}/jobsets"
         many = jobset()
-        many["spec"]["replicatedJobs"][1]["template"]["spec"]["template"]["spec"]["containers"] = [{"image": "i"}]
+        many["spec"]["replicatedJobs"][1]["template"]["spec"]["template"]["spec"]["containers"] = [
+            {"image": "i", "resources": {}}
+        ]
         bodies = [
             jobset(),
             jobset(failurePolicy={"maxRestarts": "many"}),

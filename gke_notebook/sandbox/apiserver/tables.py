@@ -234,7 +234,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], Cells]] = {
     "PriorityClass": (("Name", "Value", "Global-Default", "Age", "PreemptionPolicy"), _priority_class),
 }  # fmt: skip
 _OTHER: tuple[tuple[str, ...], Cells] = (("Name", "Created At"), _other)
-_TYPES = {"Value": "integer", "Global-Default": "boolean"}
+_TYPES = {"Value": "integer", "Global-Default": "boolean", "Created At": "date"}
 _DONE = {
     "Succeeded": "The pod has completed successfully.",
     "Failed": "The pod failed.",
