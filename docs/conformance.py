@@ -47,7 +47,12 @@ def table(outcomes: list[dict[str, str]]) -> str:
             rows[found["kind"]].append(row)
     lines = [HEAD]
     for kind in sorted(rows, key=str.lower):
-        lines += [f"## {kind}", "", "| feature | embedded | real control plane |", "|---|---|---|"]
+        lines += [
+            "## " + ("Every kind" if kind == "*" else kind),
+            "",
+            "| feature | embedded | real control plane |",
+            "|---|---|---|",
+        ]
         lines += [
             f"| {feature.replace('|', '/')} | {embedded} | {real} |" for feature, embedded, real in sorted(rows[kind])
         ]
