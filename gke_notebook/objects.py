@@ -212,12 +212,6 @@ class Node(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     status: NodeStatus = NodeStatus()
 
 
-class ListMetadata(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """Where a list ended."""
-
-    resource_version: str = ""
-
-
 Manifest = dict[str, Any]
 
 

@@ -50,27 +50,33 @@ def _check_weight(each: Object, field: str) -> list[FieldError]:
     return [] if 1 <= weight <= 100 else [invalid_value(f"{field}.weight", weight, "must be in the range 1-100")]
 
 
+def _check_expression(expression: Object, where: str, *, numbers: bool) -> list[FieldError]:
+    """Check operator, number of values and key; only node selectors compare numbers (Gt, Lt)."""
+    errors: list[FieldError] = []
+    key, operator, values = expression.get("key", ""), expression.get("operator", ""), expression.get("values") or []
+    if operator in {"In", "NotIn"}:
+        if not values:
+            text = "must be specified when `operator` is 'In' or 'NotIn'"
+            errors.append(required(f"{where}.values", text))
+    elif operator in {"Exists", "DoesNotExist"}:
+        if values:
+            text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            errors.append(field_forbidden(f"{where}.values", text))
+    elif numbers and operator in {"Gt", "Lt"}:
+        if len(values) != 1:
+            text = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+            errors.append(required(f"{where}.values", text))
+    else:
+        errors.append(invalid_value(f"{where}.operator", operator, "not a valid selector operator"))
+    return errors + all_wrong(f"{where}.key", key, formats.qualified_name(key))
+
+
 def _check_term(term: Object, field: str) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, each in enumerate(term.get("matchExpressions") or ()):
         where = f"{field}.matchExpressions[{index}]"
-        operator, values = each.get("operator", ""), each.get("values") or []
-        if operator in {"In", "NotIn"}:
-            if not values:
-                text = "must be specified when `operator` is 'In' or 'NotIn'"
-                errors.append(required(f"{where}.values", text))
-        elif operator in {"Exists", "DoesNotExist"}:
-            if values:
-                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                errors.append(field_forbidden(f"{where}.values", text))
-        elif operator in {"Gt", "Lt"}:
-            if len(values) != 1:
-                text = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-                errors.append(required(f"{where}.values", text))
-        else:
-            errors.append(invalid_value(f"{where}.operator", operator, "not a valid selector operator"))
-        errors += all_wrong(f"{where}.key", each.get("key", ""), formats.qualified_name(each.get("key", "")))
-        for at, value in enumerate(values):
+        errors += _check_expression(each, where, numbers=True)
+        for at, value in enumerate(each.get("values") or ()):
             errors += all_wrong(f"{where}.values[{at}]", value, formats.label_value(value))
     for index, each in enumerate(term.get("matchFields") or ()):
         where = f"{field}.matchFields[{index}]"
@@ -112,18 +118,7 @@ def check_selector(selector: Object | None, field: str) -> list[FieldError]:
     errors = check_labels(selector.get("matchLabels"), f"{field}.matchLabels")
     for index, each in enumerate(selector.get("matchExpressions") or ()):
         where = f"{field}.matchExpressions[{index}]"
-        operator, values = each.get("operator", ""), each.get("values") or []
-        if operator in {"In", "NotIn"}:
-            if not values:
-                text = "must be specified when `operator` is 'In' or 'NotIn'"
-                errors.append(required(f"{where}.values", text))
-        elif operator in {"Exists", "DoesNotExist"}:
-            if values:
-                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                errors.append(field_forbidden(f"{where}.values", text))
-        else:
-            errors.append(invalid_value(f"{where}.operator", operator, "not a valid selector operator"))
-        errors += all_wrong(f"{where}.key", each.get("key", ""), formats.qualified_name(each.get("key", "")))
+        errors += _check_expression(each, where, numbers=False)
     return errors
 
 
