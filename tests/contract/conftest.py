@@ -15,6 +15,7 @@ import pytest
 
 from gke_notebook.cluster.connection import Connection, static_token, tls_context
 from gke_notebook.sandbox import controllers
+from gke_notebook.sandbox.agents import define_jobsets
 from tests.contract import plane
 from tests.contract.both import Both
 from tests.support.apiserver import running_server
@@ -29,23 +30,46 @@ def real_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[plane.Plane
         yield found
 
 
+@pytest.fixture(scope="session")
+def queues_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[plane.Plane | None]:
+    """The real control plane with JobSet and Kueue, None where there is none."""
+    with plane.running_plane(tmp_path_factory.mktemp("queues-plane"), queues=True) as found:
+        yield found
+
+
 @pytest.fixture
 async def both(real_plane: plane.Plane | None, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Both]:
     """The embedded server with its controllers, and the real control plane."""
-    real, access = None, ("", "")
+    async with _servers(real_plane, tmp_path, request) as found:
+        yield found
+
+
+@pytest.fixture
+async def both_queues(
+    queues_plane: plane.Plane | None, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Both]:
+    """The embedded server with what the sandbox defines, and the real control plane with JobSet and Kueue."""
+    async with _servers(queues_plane, tmp_path, request, defined=True) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def _servers(
+    real_plane: plane.Plane | None, home: Path, request: pytest.FixtureRequest, *, defined: bool = False
+) -> AsyncIterator[Both]:
+    real, access = _connection(real_plane), ("", "")
     if real_plane is not None:
-        real = Connection(
-            real_plane.server, tls=tls_context(ca_data=real_plane.authority), token=static_token(real_plane.token)
-        )
         access = (real_plane.authority, real_plane.token)
 
     def record(outcome: dict[str, Any]) -> None:
         _RECORDS.append({"test": request.node.nodeid, **outcome})
 
     async with running_server(tls=True) as connection:
+        if defined:
+            await define_jobsets(connection)
         running = asyncio.create_task(controllers.run(connection))
         try:
-            yield Both(connection, real, tmp_path, record, _unavailable, access)
+            yield Both(connection, real, home, record, _unavailable, access)
         finally:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -55,10 +79,13 @@ async def both(real_plane: plane.Plane | None, tmp_path: Path, request: pytest.F
 @pytest.fixture(scope="session")
 def real_connection(real_plane: plane.Plane | None) -> Connection | None:
     """How to reach the real control plane, None where there is none."""
-    if real_plane is None:
+    return _connection(real_plane)
+
+
+def _connection(found: plane.Plane | None) -> Connection | None:
+    if found is None:
         return None
-    authority = tls_context(ca_data=real_plane.authority)
-    return Connection(real_plane.server, tls=authority, token=static_token(real_plane.token))
+    return Connection(found.server, tls=tls_context(ca_data=found.authority), token=static_token(found.token))
 
 
 @pytest.fixture
