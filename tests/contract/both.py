@@ -57,6 +57,7 @@ class Side:
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
         record: bool = True,
+        anonymous: bool = False,
     ) -> Object:
         """Send one request as it is and write down the answer, whatever it is.
 
@@ -68,6 +69,7 @@ class Side:
             content_type: of the body; empty sends none.
             headers: further headers.
             record: whether the answer becomes part of the transcript.
+            anonymous: whether the token is left out.
 
         Returns:
             ``status``, ``headers`` and ``body``: JSON decoded, a list of lines for a stream of JSON, else the text.
@@ -75,7 +77,7 @@ class Side:
         data = body if isinstance(body, bytes) or body is None else msgspec.json.encode(body)
         sent = {**({"Content-Type": content_type} if data is not None and content_type else {}), **(headers or {})}
         token = await self.client.connection.token(False)
-        if token and "Authorization" not in sent:
+        if token and "Authorization" not in sent and not anonymous:
             sent["Authorization"] = f"Bearer {token}"
         async with self.client._session().request(
             method,

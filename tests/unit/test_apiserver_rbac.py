@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gke_notebook.sandbox.apiserver import bootstrap
-from gke_notebook.sandbox.apiserver.auth import Authenticator, attributes
+from gke_notebook.sandbox.apiserver.auth import Authenticator
+from gke_notebook.sandbox.apiserver.authorization.requests import wanted as requested
 from gke_notebook.sandbox.apiserver.authorization.resolver import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -20,8 +21,8 @@ from gke_notebook.sandbox.apiserver.authorization.resolver import (
 from gke_notebook.sandbox.apiserver.authorization.rules import Attributes, allows, missing
 from gke_notebook.sandbox.apiserver.authorization.tokens import Tokens
 from gke_notebook.sandbox.apiserver.authorization.users import MASTERS, User, account_name, split_account
-from gke_notebook.sandbox.apiserver.kinds import find
-from gke_notebook.sandbox.apiserver.paths import Target
+from gke_notebook.sandbox.apiserver.kinds import KINDS, Kind, find
+from gke_notebook.sandbox.apiserver.paths import Target, parse
 from gke_notebook.sandbox.apiserver.status import StatusError
 from gke_notebook.sandbox.apiserver.store import Store
 
@@ -98,13 +99,67 @@ def test_a_service_account_is_bound_by_its_name():
     ] * 3
 
 
-def test_the_request_says_what_is_wanted():
-    assert attributes("list", Target(PODS, "a"), "metadata.name=x").name == "x"
-    assert attributes("list", Target(PODS, "a"), "metadata.name!=x").name == ""
-    assert attributes("list", Target(PODS, "a"), "status.phase=Running,metadata.name==x").name == "x"
-    namespaces = find("", "v1", "namespaces")
-    assert namespaces is not None
-    assert attributes("get", Target(namespaces, "", "a")).namespace == "a"
+@pytest.mark.parametrize(
+    ("method", "path", "query", "expected"),
+    [
+        ("GET", "/", {}, Attributes("get", path="/")),
+        ("OPTIONS", "/api/v1", {}, Attributes("options", path="/api/v1")),
+        ("GET", "/apis/batch/v1", {}, Attributes("get", path="/apis/batch/v1")),
+        ("GET", "/api/v1/pods", {}, Attributes("list", "", "pods")),
+        ("GET", "/api/v1/pods", {"watch": "false"}, Attributes("list", "", "pods")),
+        ("GET", "/api/v1/pods", {"watch": ""}, Attributes("watch", "", "pods")),
+        ("GET", "/api/v1/watch/pods", {}, Attributes("watch", "", "pods")),
+        ("HEAD", "/api/v1/namespaces/a/pods/x", {}, Attributes("get", "", "pods", "", "a", "x")),
+        ("DELETE", "/api/v1/namespaces/a/pods", {}, Attributes("deletecollection", "", "pods", "", "a")),
+        ("POST", "/api/v1/namespaces/a/pods/x/eviction", {}, Attributes("create", "", "pods", "eviction", "a", "x")),
+        ("PUT", "/api/v1/namespaces/a/finalize", {}, Attributes("update", "", "namespaces", "finalize", "a", "a")),
+        ("GET", "/api/v1/namespaces/a", {}, Attributes("get", "", "namespaces", "", "a", "a")),
+        ("GET", "/apis/x.example.com/v1/things/a", {}, Attributes("get", "x.example.com", "things", "", "", "a")),
+        ("OPTIONS", "/api/v1/pods", {}, Attributes("", "", "pods")),
+        ("GET", "/api/v1/pods", {"fieldSelector": "metadata.name=x"}, Attributes("list", "", "pods", name="x")),
+        ("GET", "/api/v1/pods", {"fieldSelector": "metadata.name!=x"}, Attributes("list", "", "pods")),
+        ("GET", "/api/v1/pods", {"fieldSelector": "metadata.name=a/b"}, Attributes("list", "", "pods")),
+        ("GET", "/api/v1/pods", {"fieldSelector": "a=b,metadata.name==x"}, Attributes("list", "", "pods", name="x")),
+        ("GET", "/api/v1/pods", {"fieldSelector": "="}, Attributes("list", "", "pods")),
+    ],
+)
+def test_the_request_says_what_is_wanted(method: str, path: str, query: dict[str, str], expected: Attributes):
+    assert requested(method, path, query) == expected
+
+
+SEGMENTS = st.sampled_from(["namespaces", "a", "status", "watch", "proxy", "x%2Fstatus", "pods%2F", "%2e%2e", "..", ""])
+
+
+@given(st.sampled_from(KINDS), st.lists(SEGMENTS, max_size=4), st.booleans())
+def test_rights_are_asked_for_what_is_answered(kind: Kind, more: list[str], inside: bool):
+    group = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    path = "/".join([group, *(["namespaces", "n"] if inside else []), kind.plural, *more])
+    asked = requested("PUT", path, {})
+    try:
+        target = parse(path)
+    except StatusError:
+        return
+    if target is None:
+        return
+    assert (asked.group, asked.resource) == (target.kind.group, target.kind.plural)
+    assert (asked.name, asked.subresource) == (target.name, target.subresource)
+    assert asked.namespace == (target.name if target.kind.plural == "namespaces" else target.namespace)
+
+
+def test_what_is_no_bearer_token_is_nobody():
+    authenticator = Authenticator({"secret": User("ada")})
+    for header in ("", "Basic YTpi", "Bearer", "Bearer ", "secret", "Bearersecret"):
+        user, warnings = authenticator.user(header)
+        assert user is not None
+        assert (user.name, user.all_groups, warnings) == ("system:anonymous", ("system:unauthenticated",), [])
+    user, warnings = authenticator.user("Bearer  secret")
+    assert user is not None
+    assert (user.name, len(warnings)) == ("system:anonymous", 1)
+    for header in ("Bearer secret", "bearer secret", " Bearer secret more "):
+        user, _ = authenticator.user(header)
+        assert user is not None
+        assert user.name == "ada"
+    assert authenticator.user("Bearer wrong") == (None, [])
 
 
 def account(store: Store, uid: str = "u1") -> None:
@@ -134,7 +189,7 @@ def test_tokens_are_good_as_long_as_what_they_are_bound_to():
     assert tokens.user(bound_token) is None
     assert tokens.user(plain) is not None
     assert Tokens(store, b"other").user(plain) is None
-    assert Authenticator({}, tokens).user(f"Bearer {plain}") == user
+    assert Authenticator({}, tokens).user(f"Bearer {plain}") == (user, [])
     account(store, uid="u2")  # deleted and made again
     assert tokens.user(plain) is None
 

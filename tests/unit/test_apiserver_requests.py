@@ -189,10 +189,14 @@ def test_how_long_a_pod_has(spec: dict, phase: str, asked: int | None, seconds: 
 
 def test_tokens_are_known_or_not():
     known = Authenticator({"secret": User("a"), "": User("empty")})
-    assert known.user("Bearer secret") == User("a")
-    assert known.user("bearer  secret ") == User("a")
-    for wrong in ("", "Bearer", "Bearer ", "Bearer secret2", "Bearer secre", "Basic secret", "secret", "Bearer \udcff"):
-        assert known.user(wrong) is None
+    assert known.user("Bearer secret") == (User("a"), [])
+    assert known.user("bearer secret ") == (User("a"), [])
+    for wrong in ("Bearer secret2", "Bearer secre", "Bearer \udcff"):
+        assert known.user(wrong) == (None, [])
+    for none in ("", "Bearer", "Bearer ", "Basic secret", "secret"):
+        user, _ = known.user(none)
+        assert user is not None
+        assert user.name == "system:anonymous"
     assert "secret" not in repr(known.__dict__)
 
 

@@ -15,10 +15,12 @@ from typing import Any
 from aiohttp import web
 
 from . import bootstrap, respond, status, strategy
-from .auth import PUBLIC_PATHS, Authenticator, User, check_path
+from .auth import Authenticator, User, check
 from .authorization.impersonation import acting_user
+from .authorization.requests import wanted
 from .authorization.resolver import Authorizer
 from .authorization.tokens import Tokens
+from .authorization.users import MASTERS
 from .crd.definitions import Definitions
 from .documents import Documents
 from .kinds import find
@@ -127,17 +129,25 @@ class _Server:
         if self._hosts is not None:
             self._check_origin(request)
         path = request.rel_url.raw_path
-        user = self._authenticator.user(request.headers.get("Authorization", ""))
+        user, warnings = self._authenticator.user(request.headers.get("Authorization", ""))
         if user is None:
-            if path.rstrip("/") not in PUBLIC_PATHS or "Authorization" in request.headers:
-                raise status.unauthorized()
-            return self._documents.answer(request, path)
-        user = acting_user(request, user, self._authorizer)
+            raise status.unauthorized()
+        try:
+            response = await self._serve(request, path, acting_user(request, user, self._authorizer))
+        except StatusError as error:
+            error.warnings[:0] = warnings
+            raise
+        if warnings and not response.prepared:
+            respond.warn(response, warnings)
+        return response
+
+    async def _serve(self, request: web.Request, path: str, user: User) -> web.StreamResponse:
+        if MASTERS not in user.groups:
+            check(self._authorizer, user, wanted(request.method, path, request.query))
         if path.startswith(("/api/", "/apis/")):
             found = await self._resources.answer(request, path, user)
             if found is not None:
                 return found
-        check_path(self._authorizer, user, request.method.lower(), path)
         return self._documents.answer(request, path)
 
     def _check_origin(self, request: web.Request) -> None:

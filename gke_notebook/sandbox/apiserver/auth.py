@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping
 
 from .authorization.resolver import Authorizer, denial, denial_text
 from .authorization.rules import Attributes
 from .authorization.tokens import Tokens
-from .authorization.users import AUTHENTICATED, MASTERS, User
-from .paths import Target
+from .authorization.users import ANONYMOUS, AUTHENTICATED, MASTERS, UNAUTHENTICATED, User
+from .kinds import Kind
 from .status import StatusError
 
-__all__ = ["AUTHENTICATED", "MASTERS", "PUBLIC_PATHS", "Authenticator", "User", "check", "check_path"]
+__all__ = ["AUTHENTICATED", "MASTERS", "Authenticator", "User", "check"]
 
-# What a cluster answers to everyone (the ClusterRole system:public-info-viewer).
-PUBLIC_PATHS = frozenset({"/version", "/healthz", "/livez", "/readyz"})
-_ONE_NAME = re.compile(r"(?:^|,)metadata\.name==?([^,!=]+)(?:,|$)")
+_NOBODY = User(ANONYMOUS, (UNAUTHENTICATED,), exact=True)
+_EXTRA_SPACE = "the provided Authorization header contains extra space before the bearer token, and is ignored"
 
 
 class Authenticator:
@@ -34,16 +32,25 @@ class Authenticator:
         self._users = [(hashlib.sha256(token.encode()).digest(), user) for token, user in tokens.items() if token]
         self._accounts = accounts
 
-    def user(self, authorization: str) -> User | None:
+    def user(self, authorization: str) -> tuple[User | None, list[str]]:
         """Find the user of an `Authorization` header, in a time that does not depend on the token.
 
         Args:
-            authorization: the header.
+            authorization: the header, empty without one.
+
+        Returns:
+            The user, nobody in particular when the header holds no bearer token, None when it holds a wrong one; and
+            warnings.
         """
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        token = token.strip()
+        scheme, *words = authorization.strip().split(" ")
+        if scheme.lower() != "bearer" or not words:
+            return _NOBODY, []
+        token = words[0]
+        if not token:
+            return _NOBODY, [_EXTRA_SPACE]
+        return self._known(token), []
+
+    def _known(self, token: str) -> User | None:
         digest = hashlib.sha256(token.encode(errors="surrogateescape")).digest()
         found = None
         for known, user in self._users:
@@ -54,57 +61,23 @@ class Authenticator:
         return found
 
 
-def attributes(verb: str, target: Target, field_selector: str = "") -> Attributes:
-    """Say what a request wants to do.
-
-    Args:
-        verb: the API verb, for example ``deletecollection``.
-        target: what it is about.
-        field_selector: of a list, a watch or a deletecollection; one name may be allowed where others are not.
-    """
-    kind, name, namespace = target.kind, target.name, target.namespace
-    if not name and verb in {"list", "watch", "deletecollection"}:
-        found = _ONE_NAME.search(field_selector)
-        name = found[1] if found else ""
-    if kind.kind == "Namespace" and not kind.group and target.name:
-        namespace = target.name  # who may do something in a namespace may do it to the namespace
-    return Attributes(verb, kind.group, kind.plural, target.subresource, namespace, name)
-
-
-def check(authorizer: Authorizer, user: User, verb: str, target: Target, field_selector: str = "") -> None:
+def check(authorizer: Authorizer, user: User, asked: Attributes) -> None:
     """Refuse what a user may not do.
 
     Args:
         authorizer: knows the roles.
         user: who asks.
-        verb: the API verb, for example ``deletecollection``.
-        target: what it is about.
-        field_selector: of the request.
+        asked: what for.
 
     Raises:
         StatusError: 403.
     """
     if MASTERS in user.groups:
         return
-    asked = attributes(verb, target, field_selector)
     may, why = authorizer.decide(user, asked)
-    if not may:
-        raise denial(target.kind, user, asked, why)
-
-
-def check_path(authorizer: Authorizer, user: User, verb: str, path: str) -> None:
-    """Refuse an address a user may not read.
-
-    Args:
-        authorizer: knows the roles.
-        user: who asks.
-        verb: the method in lower case.
-        path: the path.
-
-    Raises:
-        StatusError: 403.
-    """
-    asked = Attributes(verb, path=path)
-    may, why = authorizer.decide(user, asked)
-    if not may:
+    if may:
+        return
+    if asked.path:
         raise StatusError(403, "Forbidden", f"forbidden: {denial_text(user, asked)}" + (f": {why}" if why else ""), {})
+    # Whether there is such a resource is not looked at: who may do nothing learns nothing.
+    raise denial(Kind(asked.group, "v1", asked.resource, asked.resource, asked.resource), user, asked, why)

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import status
+from .authorization.requests import is_set
 from .decode import syntax_error
 from .status import FieldError, StatusError
 
 _MANAGER_LENGTH = 128
 _BAD_CONTINUE = "invalid continue token: continue key is not valid"
 _BASE64 = frozenset(string.ascii_letters + string.digits + "-_")
-_TRUE = {"1", "t", "T", "true", "TRUE", "True"}
-_FALSE = {"", "0", "f", "F", "false", "FALSE", "False"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class WriteOptions:
         validation: ``Strict``, ``Warn`` or ``Ignore``.
         force: whether an apply takes over conflicting fields.
         guard: looks at the object after and before the write, and may refuse it for who writes.
+        account_required: whether a new pod's service account must be there, also the one that it gets by default.
     """
 
     dry_run: bool = False
@@ -37,6 +37,7 @@ class WriteOptions:
     validation: str = "Warn"
     force: bool = False
     guard: Callable[[dict[str, Any], dict[str, Any] | None], None] | None = None
+    account_required: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,16 +90,6 @@ class DeleteOptions:
     version: str = ""
 
 
-def flag(query: Mapping[str, str], name: str) -> bool:
-    """Read a boolean parameter as the server does: anything but a written false is true.
-
-    Args:
-        query: the parameters.
-        name: which one.
-    """
-    return query.get(name, "") not in _FALSE
-
-
 def write_options(query: Mapping[str, str], user_agent: str, kind: str) -> WriteOptions:
     """Read the parameters of create, update and patch.
 
@@ -123,7 +114,7 @@ def write_options(query: Mapping[str, str], user_agent: str, kind: str) -> Write
         errors.append(status.not_supported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]))
     if errors:
         raise _invalid(kind, errors)
-    return WriteOptions(bool(query.get("dryRun")), manager or _agent(user_agent), validation, flag(query, "force"))
+    return WriteOptions(bool(query.get("dryRun")), manager or _agent(user_agent), validation, is_set(query, "force"))
 
 
 def _agent(user_agent: str) -> str:
@@ -143,8 +134,8 @@ def list_options(query: Mapping[str, str], *, single: bool = False) -> ListOptio
     """
     if not query:
         return ListOptions()
-    watch = flag(query, "watch")
-    initial = flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None
+    watch = is_set(query, "watch")
+    initial = is_set(query, "sendInitialEvents") if "sendInitialEvents" in query else None
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     token = query.get("continue", "")
     errors = _watch_errors(match, token, initial) if watch else _list_errors(version, match, token, initial)
@@ -160,7 +151,7 @@ def list_options(query: Mapping[str, str], *, single: bool = False) -> ListOptio
         limit = 0  # what any version will do for comes out of the server's cache, as a whole
     return ListOptions(
         query.get("labelSelector", ""), query.get("fieldSelector", ""), version, match, limit, token, watch,
-        flag(query, "allowWatchBookmarks"), initial, max(0, _integer(query, "timeoutSeconds")),
+        is_set(query, "allowWatchBookmarks"), initial, max(0, _integer(query, "timeoutSeconds")),
     )  # fmt: skip
 
 
@@ -218,7 +209,7 @@ def delete_options(body: Mapping[str, Any] | None, query: Mapping[str, str]) -> 
         dry_run = _all(query, "dryRun")
         grace = _integer(query, "gracePeriodSeconds") if query.get("gracePeriodSeconds") else None
         propagation, preconditions = query.get("propagationPolicy", ""), {}
-        orphan = flag(query, "orphanDependents") if "orphanDependents" in query else None
+        orphan = is_set(query, "orphanDependents") if "orphanDependents" in query else None
     errors = []
     if propagation and orphan is not None:
         text = "orphanDependents and deletionPropagation cannot be both set"

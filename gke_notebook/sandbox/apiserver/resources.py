@@ -11,10 +11,13 @@ import msgspec
 from aiohttp import web
 
 from . import auth, deletes, options, reads, respond, status, strategy, subresources, writes
+from .admission_plugins import service_accounts
 from .auth import User
 from .authorization import escalation
+from .authorization.requests import is_set
 from .authorization.resolver import Authorizer
 from .authorization.reviews import review
+from .authorization.rules import Attributes
 from .authorization.tokens import Tokens
 from .crd.definition_rules import DEFINITIONS
 from .crd.definitions import Definitions
@@ -87,10 +90,8 @@ class Resources:
 
     async def _answer(self, request: web.Request, target: Target, user: User) -> web.StreamResponse:
         verb = _verb(request.method, target)
-        if verb == "list" and (target.watch or options.flag(request.query, "watch")):
+        if verb == "list" and (target.watch or is_set(request.query, "watch")):
             verb = "watch"
-        selector = request.query.get("fieldSelector", "")
-        auth.check(self._authorizer, user, verb or request.method.lower(), target, selector)
         if not _offered(target, verb):
             raise status.method_not_allowed()
         if target.kind.rules is None:
@@ -183,12 +184,14 @@ class Resources:
             return respond.answer(body, 201, media_type=form.media_type, warnings=warnings)
         return _written(request, kind, writes.create(self._store, target, obj, how, duplicates), form)
 
+        await self._settle(target, obj)
     async def _update(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
         how = self._write_options(request, "UpdateOptions", target.kind, user)
         creates = not target.subresource and target.kind.kind in strategy.CREATE_ON_UPDATE
         if creates and self._store.get(target.kind, target.namespace, target.name) is None:
-            auth.check(self._authorizer, user, "create", target)
+            asked = Attributes("create", target.kind.group, target.kind.plural, "", target.namespace, target.name)
+            auth.check(self._authorizer, user, asked)
         obj, duplicates = await _body(request, target.kind)
         return _written(request, target.kind, writes.update(self._store, target, obj, how, duplicates), form)
 
@@ -219,6 +222,8 @@ class Resources:
 
         twice = duplicate_fields(body) if how.validation != "Ignore" else []
 
+            if self._store.get(target.kind, target.namespace, target.name) is None:
+                await self._settle(target, obj)
         def change(live: Object) -> tuple[Object, list[str]]:
             new = apply_patch(target.kind, live, body, content_type)
             said = describe(content_type, body, new)

@@ -224,7 +224,8 @@ _STORAGE = {"services": "services/specs", "endpoints": "services/endpoints"}
 
 def no_such_uid(kind: Kind, namespace: str, name: str, wanted: str) -> StatusError:
     """Say that a PUT that would create an object names a uid, which only an object that exists can have."""
-    key = f"/registry/{_STORAGE.get(kind.plural, kind.plural)}/{namespace}/{name}"
+    place = f"{namespace}/{name}" if kind.namespaced else name
+    key = f"/registry/{_STORAGE.get(kind.plural, kind.plural)}/{place}"
     why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: "
     text = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
     return conflict(kind, name, text)
@@ -318,8 +319,8 @@ def gone(message: str) -> StatusError:
 
 def forbidden(kind: Kind, name: str, why: str) -> StatusError:
     """Say that the user, or an admission rule, does not allow it."""
-    subject = f"{kind.resource_name} {quote(name)}" if name else kind.resource_name
-    return StatusError(403, "Forbidden", f"{subject} is forbidden: {why}", _details(kind, name))
+    subject = f"{kind.resource_name} {quote(name)} is " if name else f"{kind.resource_name} is "
+    return StatusError(403, "Forbidden", f"{subject if kind.plural else ''}forbidden: {why}", _details(kind, name))
 
 
 def unauthorized() -> StatusError:
