@@ -11,7 +11,6 @@ import msgspec
 from aiohttp import web
 
 from . import auth, deletes, options, reads, respond, status, strategy, subresources, writes
-from .admission_plugins import service_accounts
 from .auth import User
 from .authorization import escalation
 from .authorization.requests import is_set
@@ -184,7 +183,6 @@ class Resources:
             return respond.answer(body, 201, media_type=form.media_type, warnings=warnings)
         return _written(request, kind, writes.create(self._store, target, obj, how, duplicates), form)
 
-        await self._settle(target, obj)
     async def _update(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
         how = self._write_options(request, "UpdateOptions", target.kind, user)
@@ -222,8 +220,6 @@ class Resources:
 
         twice = duplicate_fields(body) if how.validation != "Ignore" else []
 
-            if self._store.get(target.kind, target.namespace, target.name) is None:
-                await self._settle(target, obj)
         def change(live: Object) -> tuple[Object, list[str]]:
             new = apply_patch(target.kind, live, body, content_type)
             said = describe(content_type, body, new)
