@@ -64,11 +64,25 @@ class Client(Transport):
         *,
         label_selector: str = "",
         field_selector: str = "",
+        limit: int = 0,
+        token: str = "",
     ) -> bytes:
-        """Read a collection as the server's own bytes, for a caller that decodes only the fields it uses."""
-        return await self.request(
-            "GET", resource.path(namespace), params=_selectors(label_selector, field_selector), timeout=120.0
-        )
+        """Read a collection as the server's own bytes, for a caller that decodes only the fields it uses.
+
+        Args:
+            resource: what to read.
+            namespace: None reads all namespaces.
+            label_selector: which objects.
+            field_selector: which objects.
+            limit: how many objects at most, 0 for all at once.
+            token: the `continue` of the page before.
+        """
+        params = _selectors(label_selector, field_selector)
+        if limit:
+            params["limit"] = str(limit)
+        if token:
+            params["continue"] = token
+        return await self.request("GET", resource.path(namespace), params=params, timeout=120.0)
 
     async def create(
         self, resource: Resource, body: Object, namespace: str | None = None, *, dry_run: bool = False

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar, Union
 import msgspec
 
 from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.resources import Resource
 from gke_notebook.errors import ApiError, ClusterUnreachable, NotConnected
 
@@ -39,6 +40,7 @@ class Handler(Protocol[T_contra]):
 
 class _ListMetadata(msgspec.Struct, rename="camel"):
     resource_version: str = ""
+    token: str = msgspec.field(default="", name="continue")
 
 
 class _Head(msgspec.Struct):
@@ -82,6 +84,8 @@ class Reflector(Generic[T]):
         handler: told of every change, or None.
         failed: told of each error before it is retried, or None.
         recovered: told when the server has accepted a watch, or None.
+        compact: decodes plain objects so that they share equal parts, with `type_` `dict`; None decodes each by itself.
+        page: how many objects a list reads at once, 0 for all; neither side then holds a large list twice.
 
     Example:
         >>> async def watch(client):
@@ -100,12 +104,14 @@ class Reflector(Generic[T]):
     handler: Handler[T] | None = None
     failed: Callable[[Exception], None] | None = None
     recovered: Callable[[], None] | None = None
+    compact: Compact | None = None
+    page: int = 0
 
     def __post_init__(self) -> None:
         self.objects: dict[Key, T] = {}
         self.resource_version = ""
         self.synced = asyncio.Event()
-        decoders = _decoders(self.type_)
+        decoders = _decoders(self.type_ if self.compact is None else msgspec.Raw)
         self._decode_list = decoders.lists.decode
         self._decode = decoders.events.decode
         self._deleted = decoders.deleted
@@ -152,16 +158,33 @@ class Reflector(Generic[T]):
             self._hurry.clear()
 
     async def _list(self) -> None:
-        raw = await self.client.list_raw(
-            self.resource, self.namespace, label_selector=self.label_selector, field_selector=self.field_selector
-        )
-        listed = self._decode_list(raw)
-        items = listed.items or ()
-        self.objects = {_key(item): item for item in items}
-        self.resource_version = listed.metadata.resource_version
+        try:
+            found, version = await self._pages(self.page)
+        except ApiError as error:
+            if error.status != 410 or not self.page:
+                raise
+            # So much has changed since the first page that the rest is no longer known as it was.
+            found, version = await self._pages(0)
+        self.objects, self.resource_version = found, version
         if self.handler is not None:
             self.handler.replaced(self.objects)
         self.synced.set()
+
+    async def _pages(self, limit: int) -> tuple[dict[Key, T], str]:
+        found: dict[Key, T] = {}
+        token = ""
+        while True:
+            raw = await self.client.list_raw(
+                self.resource, self.namespace, label_selector=self.label_selector, field_selector=self.field_selector,
+                limit=limit, token=token,
+            )  # fmt: skip
+            listed = self._decode_list(raw)
+            for item in listed.items or ():
+                value: Any = item if self.compact is None else self.compact.decode(item)
+                found[_key(value)] = value
+            token = listed.metadata.token
+            if not token:
+                return found, listed.metadata.resource_version
 
     async def _watch(self) -> None:
         begun = asyncio.get_running_loop().time()
@@ -200,7 +223,7 @@ class Reflector(Generic[T]):
             status = event.object
             raise ApiError(status.code, status.reason, status.message or f"the watch failed with {status.code}")
         self._progress = True
-        value: Any = event.object
+        value: Any = event.object if self.compact is None else self.compact.decode(event.object)
         if self._plain:
             metadata = value["metadata"]
             key = (metadata.get("namespace", ""), metadata["name"])

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.connection import Connection, static_token
 from gke_notebook.errors import ApiError
 from gke_notebook.sandbox import controllers, jobset_definition, node
@@ -51,9 +52,10 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
     )
     if settings.controllers:
         await define_jobsets(connection)
-    tasks = [asyncio.create_task(node.run(connection, config), name="node agent")]
+    compact = Compact()  # a pod that both watch is there once
+    tasks = [asyncio.create_task(node.run(connection, config, compact), name="node agent")]
     if settings.controllers:
-        tasks.insert(0, asyncio.create_task(controllers.run(connection), name="controllers"))
+        tasks.insert(0, asyncio.create_task(controllers.run(connection, compact), name="controllers"))
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     # Controllers first, so that none of them replaces a pod that the node agent is about to end.

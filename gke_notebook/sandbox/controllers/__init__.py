@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gke_notebook.cluster.compact import Compact
     from gke_notebook.cluster.connection import Connection
 
 
-async def run(connection: Connection) -> None:
+async def run(connection: Connection, compact: Compact | None = None) -> None:
     """Run every controller until cancelled.
 
     Args:
         connection: the API server, with rights over all that it serves.
+        compact: decodes pods with what else in this process watches them.
     """
     from gke_notebook.sandbox.controllers.manager import run as run_all
 
-    await run_all(connection)
+    await run_all(connection, compact)

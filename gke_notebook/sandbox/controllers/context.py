@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from gke_notebook.cluster.client import JSON_PATCH, STRATEGIC_PATCH, Client
+from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.resources import PODS, Resource
 from gke_notebook.errors import ApiError, ClusterUnreachable
 from gke_notebook.sandbox.controllers.events import Recorder
@@ -25,11 +26,12 @@ class Context:
 
     Args:
         client: the client of all controllers.
+        compact: decodes pods with what else in this process watches them.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, compact: Compact | None = None) -> None:
         self.client = client
-        self.informers = Informers(client)
+        self.informers = Informers(client, compact)
         self.recorder = Recorder(client)
         self._gate = asyncio.Semaphore(IN_FLIGHT)
 

@@ -8,8 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
 from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.reflector import Key, Reflector
-from gke_notebook.cluster.resources import Resource
+from gke_notebook.cluster.resources import PODS, Resource
 from gke_notebook.sandbox.controllers.meta import Object, controller_of, uid, version
 
 LOG = logging.getLogger(__name__)
@@ -18,6 +19,7 @@ Listener = Callable[[Object | None, Object | None], None]
 """Told of each change: the new object and the previous one; the new one is None when it is gone."""
 
 _REMEMBERED_DELETIONS = 20_000
+_PAGE = 2_500  # objects of a list at once
 
 
 class Store:
@@ -125,10 +127,12 @@ class Informers:
 
     Args:
         client: the client of all controllers.
+        compact: decodes pods, of which there are many, with what else in this process watches them.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, compact: Compact | None = None) -> None:
         self._client = client
+        self.compact = compact or Compact()
         self._reflectors: dict[Resource, Reflector[Object]] = {}
         self._stores: dict[Resource, Store] = {}
         self._tasks: dict[Resource, asyncio.Task[None]] = {}
@@ -143,8 +147,9 @@ class Informers:
         if resource not in self._stores:
             store = Store()
             reflector: Reflector[Object] = Reflector(
-                self._client, resource, dict, handler=store, failed=_reporter(resource)
-            )
+                self._client, resource, dict, handler=store, failed=_reporter(resource), page=_PAGE,
+                compact=self.compact if resource == PODS else None,
+            )  # fmt: skip
             store._reflector_version = lambda: _number(reflector.resource_version)  # noqa: SLF001 - two halves of one thing
             self._stores[resource], self._reflectors[resource] = store, reflector
             self._tasks[resource] = task = asyncio.create_task(reflector.run())

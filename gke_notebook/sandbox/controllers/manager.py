@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.connection import Connection
 from gke_notebook.sandbox.controllers.context import Context
 from gke_notebook.sandbox.controllers.gc import GarbageCollector
@@ -19,14 +20,15 @@ from gke_notebook.sandbox.controllers.serviceaccounts import ServiceAccountContr
 FIELD_MANAGER = "kube-controller-manager"  # the process of most of them on a real cluster
 
 
-async def run(connection: Connection) -> None:
+async def run(connection: Connection, compact: Compact | None = None) -> None:
     """Run every controller until cancelled.
 
     Args:
         connection: the API server, with rights over all that it serves.
+        compact: decodes pods with what else in this process watches them.
     """
     async with Client(connection, field_manager=FIELD_MANAGER) as client:
-        context = Context(client)
+        context = Context(client, compact)
         controllers = (
             Scheduler(context),
             JobController(context),

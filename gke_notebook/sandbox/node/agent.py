@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.connection import Connection
 from gke_notebook.cluster.reflector import Key, Reflector
 from gke_notebook.cluster.resources import PODS, SERVICES
@@ -31,6 +32,7 @@ from gke_notebook.sandbox.requests import requests
 
 Object = dict[str, Any]
 _log = logging.getLogger(__name__)
+_PAGE = 2_500  # pods of a list at once
 SHUTDOWN_GRACE = 2.0  # seconds for pods' processes when the agent ends
 
 
@@ -127,12 +129,13 @@ class Agent:
         await asyncio.gather(*(worker.shut_down(SHUTDOWN_GRACE) for worker in list(self.workers.values())))
 
 
-async def run(connection: Connection, config: NodeConfig) -> None:
+async def run(connection: Connection, config: NodeConfig, compact: Compact | None = None) -> None:
     """Pretend the nodes and run their pods, until cancelled; then every pod's processes are ended.
 
     Args:
         connection: the API server.
         config: what nodes, and where.
+        compact: decodes pods with what else in this process watches them.
 
     Raises:
         ApiError: the API server refused the nodes.
@@ -151,13 +154,15 @@ async def run(connection: Connection, config: NodeConfig) -> None:
     reaper.start()
     try:
         async with Client(connection, field_manager="kubelet") as client:
-            await _run(client, config, reaper, ports, marker)
+            await _run(client, config, reaper, ports, marker, compact=compact or Compact())
     finally:
         await asyncio.get_running_loop().run_in_executor(None, reaper.stop)
 
 
-async def _run(client: Client, config: NodeConfig, reaper: Reaper, ports: PortTable, marker: str) -> None:
-    pods: Reflector[Object] = Reflector(client, PODS, dict)
+async def _run(
+    client: Client, config: NodeConfig, reaper: Reaper, ports: PortTable, marker: str, *, compact: Compact
+) -> None:
+    pods: Reflector[Object] = Reflector(client, PODS, dict, compact=compact, page=_PAGE)
     services: Reflector[Object] = Reflector(client, SERVICES, dict)
     names = Directory(pods, services, ports)
     recorder = Recorder(client)
