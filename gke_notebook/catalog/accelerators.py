@@ -10,16 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from gke_notebook.catalog.tables import rows
+from gke_notebook.catalog.tpus import find_tpu, normal
 from gke_notebook.errors import InvalidInput, nearest
-
-# Families and the names that Cloud TPU, GKE and machine types use for them (AI-Hypercomputer/xpk, 2026-06-25).
-_TPUS = {
-    "v4": ("tpu-v4-podslice", "ct4p"),
-    "v5e": ("v5litepod", "v5lite", "tpu-v5-lite-podslice", "tpu-v5-lite-device", "ct5lp"),
-    "v5p": ("tpu-v5p-slice", "ct5p"),
-    "v6e": ("trillium", "tpu-v6e-slice", "ct6e"),
-    "tpu7x": ("ironwood", "v7x"),
-}
 
 
 @dataclass(frozen=True)
@@ -70,13 +62,17 @@ def accelerator(name: str) -> Accelerator:
         >>> accelerator("A100-80GB").label
         'nvidia-a100-80gb'
     """
-    word = _normal(name)
+    word = normal(name)
     found = _by_name().get(word)
     if found is not None:
         return found
     names = [known.name for known in accelerators()]
-    if _tpu_family(word) is not None:
-        raise InvalidInput(f"{name!r} is a TPU, and TPUs are not supported yet; GPU types are: {', '.join(names)}")
+    family = find_tpu(name)
+    if family is not None:
+        raise InvalidInput(
+            f"{name!r} is a TPU, asked for with --tpu TYPE:TOPOLOGY, for example --tpu {family.name}:"
+            f"{'2x2' if family.dimensions == 2 else '2x2x1'}; GPU types are: {', '.join(names)}"
+        )
     raise InvalidInput(f"there is no accelerator {name!r}; {nearest(word, names)}")
 
 
@@ -87,22 +83,6 @@ def by_label(label: str) -> Accelerator | None:
         label: for example ``nvidia-l4``; of a label this catalog does not know, None comes back.
     """
     return next((known for known in accelerators() if known.label == label), None)
-
-
-def tpu_names() -> tuple[str, ...]:
-    """Give the short names of the TPU families, so that a message can tell a TPU from a typing error."""
-    return tuple(_TPUS)
-
-
-def _tpu_family(word: str) -> str | None:
-    for family, others in _TPUS.items():
-        if any(word == name or word.startswith((f"{name}-", f"{name}:")) for name in (family, *others)):
-            return family
-    return None
-
-
-def _normal(name: str) -> str:
-    return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 
 @cache

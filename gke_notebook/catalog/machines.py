@@ -2,7 +2,7 @@
 
 Facts: Cyclenerd/google-cloud-pricing-cost-calculator (2026-07-30) for vCPUs and memory, GKE's own autoscaler
 (GoogleCloudPlatform/cluster-autoscaler, 2026-08-21) for which shapes are chosen only by name; E2 shapes: Compute Engine
-documentation, "General-purpose machine family".
+documentation, "General-purpose machine family". Local SSDs, boot disks and compact placement: the same autoscaler.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ class MachineType:
         accelerator_count: accelerators on it, as a pod's resource counts them.
         fraction: the part of one GPU it has; 1 except for the smallest G4 shapes, which share one GPU's memory.
         explicit: whether it is chosen only when it is named.
+        local_ssds: local SSDs that always come with it, of 375 GB each.
+        optional_local_ssds: how many local SSDs may be added, empty for none.
+        boot_disk: the type of boot disk to ask for.
+        compact_nodes: how many can stand in one compact placement, None where that is not offered.
     """
 
     name: str
@@ -36,6 +40,10 @@ class MachineType:
     accelerator_count: int = 0
     fraction: float = 1.0
     explicit: bool = False
+    local_ssds: int = 0
+    optional_local_ssds: tuple[int, ...] = ()
+    boot_disk: str = "pd-balanced"
+    compact_nodes: int | None = None
 
 
 @cache
@@ -139,6 +147,22 @@ def _carriers(wanted: Accelerator) -> list[MachineType]:
     ]
 
 
+def family(machine: str) -> dict[str, str]:
+    """Give what all machines of a family share, as `data/families.csv` has it: of the longest prefix that fits.
+
+    Args:
+        machine: the machine type's name.
+
+    Raises:
+        InvalidInput: the family is not known.
+    """
+    fitting = [row for row in rows("families") if machine.startswith(row["prefix"])]
+    if not fitting:
+        known = [row["prefix"].rstrip("-") for row in rows("families")]
+        raise InvalidInput(f"there is no machine family of {machine!r} in the catalog; {nearest(machine, known)}")
+    return max(fitting, key=lambda row: len(row["prefix"]))
+
+
 def _machine(row: dict[str, str]) -> MachineType:
     count = float(row["accelerator_count"])
     return MachineType(
@@ -149,6 +173,10 @@ def _machine(row: dict[str, str]) -> MachineType:
         accelerator_count=max(1, int(count)) if row["accelerator"] else 0,
         fraction=count if 0 < count < 1 else 1.0,
         explicit=row["note"] == "explicit",
+        local_ssds=int(row["ssd_disks"]),
+        optional_local_ssds=tuple(int(number) for number in row["optional_ssd_disks"].split()),
+        boot_disk=family(row["machine_type"])["boot_disk"],
+        compact_nodes=int(family(row["machine_type"])["compact_nodes"] or 0) or None,
     )
 
 

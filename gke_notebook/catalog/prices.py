@@ -2,7 +2,8 @@
 
 Source of `data/prices.csv`, in USD per hour: Cyclenerd/google-cloud-pricing-cost-calculator (rows of 2026-07-30, whole
 machines) and skypilot-org/skypilot-catalog v9 (rows of 2026-07-16, without the local SSDs that some shapes include). A
-blank price means that the source had none that could be believed. Spot prices move every few weeks.
+blank price means that the source had none that could be believed. Spot prices move every few weeks. Committed prices
+(`data/committed.csv`) are the first source's monthly ones divided by 730.
 """
 
 from __future__ import annotations
@@ -12,14 +13,20 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
-from gke_notebook.catalog.machines import MachineType
+from gke_notebook.catalog.machines import MachineType, machine_type
+from gke_notebook.catalog.price_files import ATTACHED, Row, table
+from gke_notebook.catalog.provisioning import models, why_not
 from gke_notebook.catalog.tables import rows
+from gke_notebook.errors import InvalidInput
 
 STALE_AFTER_DAYS = 180
-_ATTACHED = "n1-attached-gpu-only"
-_WITHOUT_SSD = date(2026, 7, 16)  # the rows of this source leave bundled local SSDs out
-_SSD_FAMILIES = ("a3-", "a4-", "a4x-")
 _ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+\d+)-[a-z]")
+_KIND = {"on-demand": "on demand", "spot": "spot", "flex-start": "flex-start", "1y": "1-year commitment",
+         "3y": "3-year commitment"}  # fmt: skip
+_NO_FLEX = (
+    "no list price of flex-start is known for it; Google says up to 53 % below on demand (2026-06-09). "
+    "`gke-notebook prices refresh` reads it where the Cloud Billing Catalog has it"
+)
 
 
 @dataclass(frozen=True)
@@ -43,15 +50,8 @@ class Price:
     stale: bool = False
 
 
-@dataclass(frozen=True)
-class _Row:
-    on_demand: float | None
-    spot: float | None
-    source_date: date
-
-
 def price(machine: MachineType | str, location: str, *, spot: bool = False, today: date | None = None) -> Price | None:
-    """Look up what one machine costs.
+    """Look up what one machine costs by the list.
 
     Args:
         machine: the machine, as `machine_for` gives it; of a bare name, GPUs attached to an N1 machine are not known.
@@ -66,41 +66,90 @@ def price(machine: MachineType | str, location: str, *, spot: bool = False, toda
         >>> price("g2-standard-4", "us-central1-a").usd_hour
         0.70683
     """
-    name = machine if isinstance(machine, str) else machine.name
-    region = region_of(location)
-    parts = [_Part(name, _table().get((name, "", 0, region)))]
-    if isinstance(machine, MachineType) and machine.accelerator and name.startswith("n1-"):
-        count = machine.accelerator_count
-        attached = _table().get((_ATTACHED, machine.accelerator, count, region))
-        parts.append(_Part(f"{count} x {machine.accelerator}", attached))
-    total, dates = 0.0, []
-    for part in parts:
-        amount = None if part.row is None else part.row.spot if spot else part.row.on_demand
-        if part.row is None or amount is None:
-            return None
-        total += amount
-        dates.append(part.row.source_date)
-    oldest = min(dates)
-    what = " + ".join(part.name for part in parts)
-    kind = "spot" if spot else "on demand"
-    ssd = ", local SSD not included" if oldest == _WITHOUT_SSD and name.startswith(_SSD_FAMILIES) else ""
-    return Price(
-        usd_hour=round(total, 5),
-        source_date=oldest,
-        region=region,
-        basis=f"{what}, {kind}, {region}, list price of {oldest.isoformat()}{ssd}",
-        spot=spot,
-        stale=((today or date.today()) - oldest).days > STALE_AFTER_DAYS,
-    )
+    return _price(machine, location, "spot" if spot else "on-demand", today)
 
 
-def regions(machine: str) -> tuple[str, ...]:
-    """Name the regions for which the table has a machine type.
+def rate(machine: MachineType | str, location: str, provisioning: str, *, today: date | None = None) -> Price | None:
+    """Look up what one machine costs by the way it is had; `no_rate` says why there is no answer.
+
+    A reserved machine is billed at the on-demand price, less what was committed to, whether it is used or not.
 
     Args:
-        machine: its name.
+        machine: the machine, as `machine_for` gives it.
+        location: a region or a zone.
+        provisioning: ``on-demand``, ``spot``, ``flex-start`` or ``reservation``.
+        today: the day against which the age is measured, for tests.
+
+    Returns:
+        The price, or None when the machine cannot be had that way or no price is known.
+
+    Example:
+        >>> rate("g2-standard-4", "us-central1", "spot").usd_hour
+        0.39734
     """
-    return tuple(dict.fromkeys(row["region"] for row in rows("prices") if row["machine_type"] == machine))
+    name = machine if isinstance(machine, str) else machine.name
+    if not _is_known(name) or provisioning not in models(machine):
+        return None
+    if provisioning != "reservation":
+        return _price(machine, location, provisioning, today)
+    found = _price(machine, location, "on-demand", today)
+    if found is None:
+        return None
+    basis = found.basis.replace(", on demand,", ", reserved at the on-demand price,")
+    return Price(found.usd_hour, found.source_date, found.region, basis, stale=found.stale)
+
+
+def committed(machine: MachineType | str, location: str, years: int, *, today: date | None = None) -> Price | None:
+    """Look up what one machine costs per hour with a commitment to pay for it all the time.
+
+    Args:
+        machine: the machine.
+        location: a region or a zone.
+        years: 1 or 3.
+        today: the day against which the age is measured, for tests.
+
+    Returns:
+        The price, or None where no source has one.
+    """
+    return _price(machine, location, f"{years}y", today)
+
+
+def no_rate(machine: MachineType | str, location: str, provisioning: str) -> str:
+    """Say in words why `rate` has no answer; empty when it has one.
+
+    Args:
+        machine: the machine.
+        location: a region or a zone.
+        provisioning: ``on-demand``, ``spot``, ``flex-start`` or ``reservation``.
+    """
+    name = machine if isinstance(machine, str) else machine.name
+    if rate(machine, location, provisioning) is not None:
+        return ""
+    if not _is_known(name):
+        return f"{name} is not in the catalog"
+    reason = why_not(machine, provisioning)
+    if reason:
+        return reason
+    region = region_of(location)
+    if provisioning == "flex-start":
+        return _NO_FLEX
+    known = regions(machine)
+    if not known:
+        return f"no source has a price of {name}"
+    if region not in known:
+        return f"the price list does not have {name} in {region}; it has it in {', '.join(known[:4])}"
+    return f"no credible {_KIND.get(provisioning, 'on-demand')} price of {name} in {region} is known"
+
+
+def regions(machine: MachineType | str) -> tuple[str, ...]:
+    """Name the regions for which the table has a machine type, with what is attached to it.
+
+    Args:
+        machine: the machine or its name.
+    """
+    parts = _parts(machine)
+    found = [[key[3] for key in table() if key[:3] == part] for part in parts]
+    return tuple(dict.fromkeys(region for region in found[-1] if all(region in others for others in found)))
 
 
 def zones(machine: MachineType | str, region: str) -> tuple[str, ...]:
@@ -110,17 +159,8 @@ def zones(machine: MachineType | str, region: str) -> tuple[str, ...]:
         machine: the machine or its name.
         region: for example ``us-central1``.
     """
-    name = machine if isinstance(machine, str) else machine.name
-    label = "" if isinstance(machine, str) else machine.accelerator
-    if label and name.startswith("n1-"):
-        name = _ATTACHED
-    found = (
-        row["zone"]
-        for row in rows("prices")
-        if row["machine_type"] == name and row["region"] == region and row["zone"]
-        if not label or row["accelerator"] == label
-    )
-    return tuple(dict.fromkeys(found))
+    name, label, _ = _parts(machine)[-1]
+    return _zones().get((name, label, region), ())
 
 
 def region_of(location: str) -> str:
@@ -134,28 +174,73 @@ def region_of(location: str) -> str:
     return match["region"] if match else location
 
 
-@dataclass(frozen=True)
-class _Part:
-    name: str
-    row: _Row | None
+def _price(machine: MachineType | str, location: str, kind: str, today: date | None) -> Price | None:
+    region = region_of(location)
+    found = [(part, table().get((*part, region))) for part in _parts(machine)]
+    total, dates, words = 0.0, [], []
+    for (name, label, count), row in found:
+        amount, when = _amount(name, region, row, kind)
+        if row is None or amount is None or when is None:
+            return None
+        total += amount
+        dates.append(when)
+        words.append(f"{count} x {label}" if label else name)
+    oldest = min(dates)
+    ssd = ", local SSD not included" if any(row is not None and row.without_ssd for _, row in found) else ""
+    return Price(
+        usd_hour=round(total, 5),
+        source_date=oldest,
+        region=region,
+        basis=f"{' + '.join(words)}, {_KIND[kind]}, {region}, list price of {oldest.isoformat()}{ssd}",
+        spot=kind == "spot",
+        stale=((today or date.today()) - oldest).days > STALE_AFTER_DAYS,
+    )
+
+
+def _amount(name: str, region: str, row: Row | None, kind: str) -> tuple[float | None, date | None]:
+    if row is None:
+        return None, None
+    if kind in {"1y", "3y"}:
+        refreshed = row.commit_1y if kind == "1y" else row.commit_3y
+        return (refreshed, row.source_date) if refreshed else _committed().get((name, region, kind), (None, None))
+    amounts = {"on-demand": row.on_demand, "spot": row.spot, "flex-start": row.flex}
+    return amounts[kind], row.source_date
+
+
+def _parts(machine: MachineType | str) -> list[tuple[str, str, int]]:
+    name = machine if isinstance(machine, str) else machine.name
+    parts = [(name, "", 0)]
+    if isinstance(machine, MachineType) and machine.accelerator and name.startswith("n1-"):
+        parts.append((ATTACHED, machine.accelerator, machine.accelerator_count))
+    return parts
+
+
+def _is_known(name: str) -> bool:
+    try:
+        machine_type(name)
+    except InvalidInput:
+        return False
+    return True
 
 
 @cache
-def _table() -> dict[tuple[str, str, int, str], _Row]:
-    # Prices are the same in every zone of a region. Where two sources have a shape, the later whole-machine price wins.
-    table: dict[tuple[str, str, int, str], _Row] = {}
+def _zones() -> dict[tuple[str, str, str], tuple[str, ...]]:
+    found: dict[tuple[str, str, str], tuple[str, ...]] = {}
     for row in rows("prices"):
-        attached = row["machine_type"] == _ATTACHED
-        label = row["accelerator"] if attached else ""
-        count = int(row["accelerator_count"]) if attached else 0
-        key = (row["machine_type"], label, count, row["region"])
-        entry = _Row(
-            _amount(row["price_usd_hour"]), _amount(row["spot_price_usd_hour"]), date.fromisoformat(row["source_date"])
+        label = row["accelerator"] if row["machine_type"] == ATTACHED else ""
+        key = (row["machine_type"], label, row["region"])
+        if row["zone"] and row["zone"] not in found.get(key, ()):
+            found[key] = (*found.get(key, ()), row["zone"])
+    return found
+
+
+@cache
+def _committed() -> dict[tuple[str, str, str], tuple[float, date]]:
+    return {
+        (row["machine_type"], row["region"], years): (
+            float(row[f"usd_hour_{years}"]),
+            date.fromisoformat(row["source_date"]),
         )
-        if key not in table or entry.source_date > table[key].source_date:
-            table[key] = entry
-    return table
-
-
-def _amount(text: str) -> float | None:
-    return float(text) if text else None
+        for row in rows("committed")
+        for years in ("1y", "3y")
+    }

@@ -23,6 +23,7 @@ from gke_notebook.catalog import (
     machine_types,
     price,
     regions,
+    tpu_by_label,
     tpu_names,
     zones,
 )
@@ -109,7 +110,8 @@ def test_machines_agree_with_every_gpu_row():
 def test_every_gpu_machine_belongs_to_an_accelerator():
     for machine in machine_types():
         if machine.accelerator:
-            assert machine.name in by_label(machine.accelerator).machine_types
+            kind = by_label(machine.accelerator) or tpu_by_label(machine.accelerator)
+            assert machine.name in kind.machine_types
 
 
 def test_names_are_unique():
@@ -142,7 +144,9 @@ def test_a_typing_error_gets_the_nearest_choice():
 
 @pytest.mark.parametrize("word", [*tpu_names(), "v5litepod-16", "v5e:2x4", "ct6e-standard-4t", "Trillium"])
 def test_a_tpu_is_told_from_a_typing_error(word):
-    with pytest.raises(InvalidInput, match="TPUs are not supported yet"):
+    with pytest.raises(
+        InvalidInput, match=r"is a TPU, asked for with --tpu TYPE:TOPOLOGY, for example --tpu (v|tpu)\w+:2x2"
+    ):
         accelerator(word)
 
 
