@@ -64,7 +64,7 @@ async def _servers(
     def record(outcome: dict[str, Any]) -> None:
         _RECORDS.append({"test": request.node.nodeid, **outcome})
 
-    async with running_server(tls=True) as connection:
+    async with running_server(tls=True, controllers=True) as connection:
         if defined:
             await define_jobsets(connection)
         running = asyncio.create_task(controllers.run(connection))

@@ -147,7 +147,9 @@ def _imports(interpreter: str, module: str) -> bool:
 JAX = """
 import os, socket
 import jax
-jax.distributed.initialize(ADDRESS, int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"]))
+place = (ADDRESS, int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"]))
+# Else JAX, where `kubernetes` is installed, wants the token of a service account, which these pods have none of.
+jax.distributed.initialize(*place, cluster_detection_method="deactivate")
 from jax.experimental import multihost_utils
 import numpy as np
 print("sum", int(multihost_utils.process_allgather(np.array(jax.process_index() + 1)).sum()))

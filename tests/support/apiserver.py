@@ -41,6 +41,7 @@ async def running_server(
     tokens: Mapping[str, User] | None = None,
     kubelet_token: str = KUBELET_TOKEN,
     namespace: str = "default",
+    controllers: bool = False,
 ) -> AsyncIterator[Connection]:
     """Run the server on a free loopback port of this process's event loop; yields a connection with every right.
 
@@ -51,11 +52,14 @@ async def running_server(
         tokens: further tokens and who they belong to.
         kubelet_token: what the server shows to kubelets.
         namespace: the connection's namespace.
+        controllers: whether the test runs controllers, so that pods need the service account that they make.
     """
     kept = Store.open(directory) if store is None else store
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
-    config = ServerConfig(tokens={TOKEN: ADMIN, **(tokens or {})}, kubelet_token=kubelet_token, port=port)
+    config = ServerConfig(
+        tokens={TOKEN: ADMIN, **(tokens or {})}, kubelet_token=kubelet_token, port=port, controllers=controllers
+    )
     server_tls = client_tls = None
     if tls:
         pems = test_certificates()

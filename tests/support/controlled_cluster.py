@@ -205,7 +205,7 @@ def has_condition(item: Object, type_: str, status: str = "True") -> Object | No
 @contextlib.asynccontextmanager
 async def running_cluster() -> AsyncIterator[Cluster]:
     """Run all of it with the two nodes `a` and `b` of 8 CPUs each."""
-    async with running_server() as connection, Client(connection) as client:
+    async with running_server(controllers=True) as connection, Client(connection) as client:
         cluster = Cluster(connection, client)
         kubelet = asyncio.create_task(cluster.kubelet.run())
         await cluster.node("a")

@@ -142,7 +142,7 @@ async def run_together(scenario: Scenario, worlds: list[World]) -> Outcome:
 async def clients(real: Connection | None) -> AsyncIterator[list[Client]]:
     """Give a client of an embedded server with its controllers and, where there is one, of the real server."""
     async with contextlib.AsyncExitStack() as stack:
-        embedded = await stack.enter_async_context(running_server())
+        embedded = await stack.enter_async_context(running_server(controllers=True))
         work = asyncio.create_task(controllers.run(embedded))
         stack.push_async_callback(_end, work)
         found = [embedded] if real is None else [embedded, real]

@@ -129,7 +129,7 @@ def test_references_of_both_kinds() -> None:
         {"name": "w", "secret": {"secretName": "u"}},
     ]}}  # fmt: skip
     assert environment.references(pod) == {("ConfigMap", "c"), ("Secret", "s")}
-    assert volumes.references(pod) == {("Secret", "t"), ("ConfigMap", "d"), ("Secret", "u")}
+    assert volumes.references(pod["spec"]["volumes"]) == {("Secret", "t"), ("ConfigMap", "d"), ("Secret", "u")}
 
 
 def test_the_command_line() -> None:

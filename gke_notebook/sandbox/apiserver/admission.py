@@ -10,7 +10,7 @@ from typing import Any
 from gke_notebook.sandbox.quotas import is_extended
 
 from . import status
-from .admission_plugins import limit_ranges, pod_security, quota
+from .admission_plugins import limit_ranges, pod_security, quota, service_accounts
 from .kinds import Kind, find
 from .status import StatusError
 from .store import Store
@@ -29,7 +29,6 @@ def _kind(group: str, plural: str) -> Kind:
 
 
 NAMESPACES = _kind("", "namespaces")
-SERVICE_ACCOUNTS = _kind("", "serviceaccounts")
 PRIORITY_CLASSES = _kind("scheduling.k8s.io", "priorityclasses")
 
 # The classes that every cluster has (kubernetes v1.34, pkg/apis/scheduling).
@@ -79,13 +78,14 @@ def check_delete(kind: Kind, name: str) -> None:
         raise status.forbidden(kind, name, "this namespace may not be deleted")
 
 
-def admit_create(store: Store, kind: Kind, obj: Object) -> None:
+def admit_create(store: Store, kind: Kind, obj: Object, *, account_required: bool = False) -> None:
     """Change a new object as the default admission plugins do.
 
     Args:
         store: the state.
         kind: its kind.
         obj: changed in place; fields of wrong types are left for validation to refuse.
+        account_required: whether a pod's service account must be there, also the one that it gets by default.
 
     Raises:
         StatusError: 403.
@@ -96,7 +96,7 @@ def admit_create(store: Store, kind: Kind, obj: Object) -> None:
         _admit_node(obj)
     elif kind.kind == "Pod" and isinstance(obj.get("spec"), dict):
         limit_ranges.set_defaults(store, obj)
-        _admit_service_account(store, kind, obj)
+        service_accounts.admit(store, kind, obj, required=account_required)
         _admit_priority(store, kind, obj)
         _admit_tolerations(obj["spec"])
         _tolerate_extended_resources(obj["spec"])
@@ -211,25 +211,6 @@ def _admit_priority(store: Store, kind: Kind, obj: Object) -> None:
 def _name_asked_for(obj: Object) -> str:
     # A name that is to be generated has not been yet when these plugins are asked.
     return str(obj["metadata"].get("generateName") or obj["metadata"].get("name", ""))
-
-
-def _admit_service_account(store: Store, kind: Kind, pod: Object) -> None:
-    # The real plugin also mounts a token; pods of the sandbox run as the user and are given none.
-    spec = pod["spec"]
-    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
-    spec["serviceAccountName"] = spec["serviceAccount"] = name
-    namespace = pod["metadata"].get("namespace", "")
-    entry = store.get(SERVICE_ACCOUNTS, namespace, str(name))
-    if entry is None:
-        # A real server waits a moment for the controller that makes each namespace's own account; here a pod that
-        # names none need not wait.
-        if name != "default":
-            why = f"error looking up service account {namespace}/{name}: serviceaccount {status.quote(name)} not found"
-            raise status.forbidden(kind, _name_asked_for(pod), why)
-        return
-    secrets = entry.object().get("imagePullSecrets")
-    if secrets and not spec.get("imagePullSecrets"):
-        spec["imagePullSecrets"] = [{"name": each.get("name", "")} for each in secrets]
 
 
 def _admit_tolerations(spec: Object) -> None:

@@ -48,6 +48,7 @@ class ServerConfig:
         port: the port clients name in their `Host` header; 0 accepts any.
         version: the Kubernetes version it says it is.
         signing_key: the secret that tokens of service accounts are signed with; they are good as long as it stays.
+        controllers: whether controllers run, so that every namespace comes to have its service account.
     """
 
     tokens: Mapping[str, User] = field(repr=False)
@@ -55,6 +56,7 @@ class ServerConfig:
     port: int = 0
     version: str = VERSION
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    controllers: bool = True
 
 
 def create_app(store: Store, config: ServerConfig) -> web.Application:
@@ -85,7 +87,13 @@ class _Server:
         definitions = Definitions(store)
         self._documents = Documents(_version(config.version), definitions)
         self._resources = Resources(
-            store, self._logs, self._stopping, definitions, authorizer=self._authorizer, tokens=tokens
+            store,
+            self._logs,
+            self._stopping,
+            definitions,
+            authorizer=self._authorizer,
+            tokens=tokens,
+            controllers=config.controllers,
         )
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from . import auth, deletes, options, reads, respond, status, strategy, subresources, writes
+from .admission_plugins import service_accounts
 from .auth import User
 from .authorization import escalation
 from .authorization.requests import is_set
@@ -49,13 +50,15 @@ class Resources:
         tokens: makes the tokens of service accounts.
     """
 
+        controllers: whether controllers run, so that every namespace comes to have its service account.
     def __init__(
         self, store: Store, logs: LogProxy, stopping: asyncio.Event, definitions: Definitions,
-        *, authorizer: Authorizer, tokens: Tokens,
+        *, authorizer: Authorizer, tokens: Tokens, controllers: bool = True,
     ) -> None:  # fmt: skip
         self._authorizer = authorizer
         self._tokens = tokens
         self._definitions = definitions
+        self._controllers = controllers
         self._store = store
         self._logs = logs
         self._stopping = stopping
@@ -183,8 +186,13 @@ class Resources:
             return respond.answer(body, 201, media_type=form.media_type, warnings=warnings)
         return _written(request, kind, writes.create(self._store, target, obj, how, duplicates), form)
 
+        await self._settle(target, obj)
     async def _update(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
+    async def _settle(self, target: Target, obj: Object) -> None:
+        if self._controllers:
+            await service_accounts.await_default(self._store, target.kind, target.namespace, obj)
+
         how = self._write_options(request, "UpdateOptions", target.kind, user)
         creates = not target.subresource and target.kind.kind in strategy.CREATE_ON_UPDATE
         if creates and self._store.get(target.kind, target.namespace, target.name) is None:
@@ -216,6 +224,8 @@ class Resources:
             obj = decode_body(body, "application/yaml", target.kind, duplicates)
             return _written(request, target.kind, writes.apply(self._store, target, obj, how, duplicates), form)
         if "force" in request.query:
+            if self._store.get(target.kind, target.namespace, target.name) is None:
+                await self._settle(target, obj)
             raise _invalid_options(status.field_forbidden("force", "may not be specified for non-apply patch"))
 
         twice = duplicate_fields(body) if how.validation != "Ignore" else []
@@ -264,6 +274,7 @@ class Resources:
         how = options.write_options(request.query, request.headers.get("User-Agent", ""), word)
         if not escalation.applies(kind, user):
             return how
+        how = replace(how, account_required=self._controllers)
 
         def guard(new: Object, old: Object | None) -> None:
             escalation.check(self._authorizer, kind, user, new, old)

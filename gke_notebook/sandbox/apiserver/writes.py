@@ -89,14 +89,15 @@ def _create(
     if not owned:
         # What admission and the strategy add (a Job's selector, a pod's tolerations) belongs to no client.
         track(kind, None, obj, manager=options.manager, operation="Update", subresource="", now=stamp)
-    admission.admit_create(store, kind, obj)
+    admission.admit_create(store, kind, obj, account_required=options.account_required)
     metadata.begin(kind.kind, meta, stamp)
     strategy.prepare_create(kind, obj)
     warnings = prepare_create(kind, obj)
     more, charges = admission.validate_create(store, kind, obj)
     warnings = more + warnings
-    if store.get(kind, target.namespace, name) is not None:
-        raise status.already_exists(kind, name)
+    taken = store.get(kind, target.namespace, name)
+    if taken is not None:
+        raise status.already_exists(kind, name, deleting="deletionTimestamp" in taken.object()["metadata"])
     if options.dry_run:
         return encode_object(kind, obj), warnings
     quota.charge(store, charges)
@@ -136,14 +137,16 @@ def update(
         if kind.kind not in strategy.CREATE_ON_UPDATE or target.subresource:
             raise status.not_found(kind, target.name)
         if obj["metadata"].get("uid"):
-            raise status.no_such_uid(kind, target.namespace, target.name, obj["metadata"]["uid"])
+            raise status.other_uid(kind, target.namespace, target.name, obj["metadata"]["uid"])
         body, more = _create(store, target, obj, options)
         return Written(body, 201, warnings + more)
     if not obj["metadata"].get("resourceVersion") and kind.rules is not None:
         error = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
         raise status.invalid(dataclasses.replace(kind, kind=kind.plural), target.name, [error])
-    if not obj["metadata"].get("resourceVersion") and kind.kind in strategy.NEEDS_VERSION:
-        raise status.version_needed(kind, target.name)
+    _check_version_of(target, obj)
+    uid, found = obj["metadata"].get("uid"), entry.object()["metadata"]["uid"]
+    if uid and uid != found:
+        raise status.other_uid(kind, target.namespace, target.name, uid, found)
     with _said(warnings):
         written = replace(store, target, entry, obj, options)
     written.warnings[:0] = warnings
@@ -198,9 +201,10 @@ def replace(
             subresource=target.subresource if target.subresource == STATUS else "", now=metadata.timestamp(now),
         )  # fmt: skip
     if _gone(kind, new, old):
+        body = encode_object(kind, new)  # with the version it had: nothing is written but its end
         if not options.dry_run:
             store.delete(kind, entry, new)
-        return Written(encode_object(kind, new), 200, warnings)
+        return Written(body, 200, warnings)
     if metadata.same(new, old):
         return Written(entry.body, 200, warnings)  # nothing has changed, so nobody is told
     if options.dry_run:
@@ -240,6 +244,7 @@ def patch(
     with _said(warnings):
         _check_namespace_of(target, new, creating=True)
         _check_name_of(target, new)
+        _check_version_of(target, new)
         _check_uid_of(target, new, entry)
         written = replace(store, target, entry, new, options)
     written.warnings[:0] = warnings
@@ -311,10 +316,21 @@ def _check_namespace_of(target: Target, obj: Object, *, creating: bool = False) 
     meta["namespace"] = target.namespace
 
 
+def _check_version_of(target: Target, obj: Object) -> None:
+    """Refuse a version that is no number, and none where the kind needs one."""
+    version = obj["metadata"].get("resourceVersion") or "0"
+    if not (version.isascii() and version.isdigit()):
+        raise status.bad_request(f"strconv.ParseUint: parsing {status.quote(version)}: invalid syntax")
+    if not int(version) and target.kind.kind in strategy.NEEDS_VERSION:
+        raise status.version_needed(target.kind, target.name)
+
+
 def _check_uid_of(target: Target, new: Object, entry: Entry) -> None:
     """Refuse a patch that changes the uid: unlike an update's, it is no precondition but a change of a field."""
-    uid = new["metadata"].get("uid")
-    if uid and uid != entry.object()["metadata"]["uid"]:
+    uid, found = new["metadata"].get("uid"), entry.object()["metadata"]
+    if new["metadata"].get("resourceVersion") not in {None, "", "0", found["resourceVersion"]}:
+        return  # the conflict is said first
+    if uid and uid != found["uid"]:
         error = status.invalid_value("metadata.uid", uid, IMMUTABLE)
         raise status.invalid(target.kind, target.name, [error, error])  # two checks find it, and both are named
 

@@ -77,8 +77,11 @@ class ServiceAccountController:
         store = self._context.informers.store(resource)
         present = store.get(namespace, name)
         if present is not None:
-            if any(present.get(key) != value for key, value in content.items()):
-                await self._context.patch(resource, present, content)
+            given = present["metadata"].get("annotations") or {}
+            missing = {key: value for key, value in (annotations or {}).items() if not given.get(key)}
+            if missing or any(present.get(key) != value for key, value in content.items()):
+                described = {"metadata": {"annotations": annotations}} if annotations else {}
+                await self._context.patch(resource, present, {**_without(present, content), **described})
             return
         metadata = {"name": name, "namespace": namespace, **({"annotations": annotations} if annotations else {})}
         body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **content}
@@ -88,3 +91,11 @@ class ServiceAccountController:
             # Made by somebody else meanwhile, or the namespace ends: neither needs anything from us.
             if error.reason not in ("AlreadyExists", "NotFound", "Forbidden"):
                 raise
+
+
+def _without(present: Object, content: Object) -> Object:
+    """Give a merge patch that leaves nothing in the maps of the content but the content."""
+    patch: Object = {}
+    for field, wanted in content.items():
+        patch[field] = {**dict.fromkeys(present.get(field) or ()), **wanted}
+    return patch

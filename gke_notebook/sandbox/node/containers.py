@@ -16,7 +16,15 @@ from typing import Any
 
 from gke_notebook.errors import ApiError, ClusterUnreachable
 from gke_notebook.sandbox.node import environment, events, images, log_reader, names, process, status, volumes
-from gke_notebook.sandbox.node.context import SHIM, Context, PodDirectory, base_environment, search_path
+from gke_notebook.sandbox.node.context import (
+    ACCOUNT,
+    ACCOUNT_PATH,
+    SHIM,
+    Context,
+    PodDirectory,
+    base_environment,
+    search_path,
+)
 from gke_notebook.sandbox.node.environment import ConfigError, Sources
 from gke_notebook.sandbox.node.logs import LogWriter
 from gke_notebook.sandbox.node.paths import PathMap
@@ -198,6 +206,8 @@ class Container:
         variables = {**base, **{key: paths.rewrite(value) for key, value in rewritten.items()}}
         if paths.resolve("/tmp") and "TMPDIR" not in declared:  # noqa: S108 - a path in the container
             variables["TMPDIR"] = str(paths.resolve("/tmp"))  # noqa: S108
+        if ACCOUNT_PATH in mounted:
+            variables[ACCOUNT] = mounted[ACCOUNT_PATH]
         variables["PATH"] = search_path(interpreter, variables.get("PATH"), self._context)
         variables["PYTHONPATH"] = ":".join(filter(None, [str(SHIM), variables.get("PYTHONPATH")]))
         return arguments, variables, working

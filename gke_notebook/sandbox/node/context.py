@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import CONFIG_MAPS, SECRETS, Resource
 from gke_notebook.errors import ApiError
-from gke_notebook.sandbox.node import images, process, volumes
+from gke_notebook.sandbox.node import images, process, tokens, volumes
 from gke_notebook.sandbox.node.config import NodeConfig
 from gke_notebook.sandbox.node.events import Recorder
 from gke_notebook.sandbox.node.logs import LogWriter
@@ -24,6 +25,8 @@ from gke_notebook.sandbox.node.reaper_client import Reaper
 Object = dict[str, Any]
 SHIM = Path(__file__).parent / "shim"
 NAMES_FILE = "GKE_NOTEBOOK_SANDBOX_NAMES"  # names the file that tells the shim who the pod is
+ACCOUNT = "GKE_NOTEBOOK_SANDBOX_ACCOUNT"  # names the directory that the shim shows at `ACCOUNT_PATH`
+ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # where clients look for the pod's token
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Context:
 
         Args:
             pod: the pod that names them.
-            wanted: pairs of kind and name; for a token the audience takes the place of the name.
+            wanted: pairs of kind and name; for a token `tokens.key` gives the name.
         """
         ordered = sorted(wanted)
         found = await asyncio.gather(*(self._source(pod, kind, name) for kind, name in ordered))
@@ -76,30 +79,13 @@ class Context:
         namespace = pod["metadata"].get("namespace", "default")
         try:
             if kind == volumes.TOKEN:
-                return await self._token(pod, namespace, name)
+                return await tokens.request(self.client, pod, name)
             resource: Resource = CONFIG_MAPS if kind == "ConfigMap" else SECRETS
             return {**await self.client.get(resource, name, namespace), "kind": kind}
         except ApiError as error:
             if error.status in (403, 404, 405):
                 return None
             raise
-
-    async def _token(self, pod: Object, namespace: str, audience: str) -> Object:
-        account = pod["spec"].get("serviceAccountName") or "default"
-        metadata = pod["metadata"]
-        spec: Object = {
-            "expirationSeconds": 3600,
-            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]},
-        }
-        if audience:
-            spec["audiences"] = [audience]
-        raw = await self.client.request(
-            "POST",
-            f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token",
-            body={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec},
-        )
-        answer: Object = json.loads(raw)
-        return answer
 
 
 def pod_directory_name(pod: Object) -> str:
@@ -187,7 +173,13 @@ def base_environment(pod_directory: PodDirectory, scope: Scope, context: Context
         context: the agent's.
         container_id: the id of the container's instance.
     """
+    server = urlsplit(context.client.connection.server)
+    port = str(server.port or (443 if server.scheme == "https" else 80))
     return {
+        # As a kubelet gives the address of the service `kubernetes`; clients in the cluster go by it.
+        "KUBERNETES_SERVICE_HOST": server.hostname or "",
+        "KUBERNETES_SERVICE_PORT": port,
+        "KUBERNETES_SERVICE_PORT_HTTPS": port,
         "HOME": str(pod_directory.home),
         "HOSTNAME": scope.hostname,
         "LANG": "C.UTF-8",

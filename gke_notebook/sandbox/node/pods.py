@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gke_notebook.errors import ApiError, ClusterUnreachable
-from gke_notebook.sandbox.node import events, status, volumes
+from gke_notebook.sandbox.node import events, status, tokens, volumes
 from gke_notebook.sandbox.node.containers import Container
 from gke_notebook.sandbox.node.context import Context, PodDirectory, pod_directory_name
 from gke_notebook.sandbox.node.environment import Sources
@@ -190,6 +190,7 @@ class PodWorker:
         self._writer.changed()
         directories = await self._mount()
         self._sandbox_ready = True
+        fresh = asyncio.create_task(tokens.keep_fresh(self.pod, self._write_volumes))
         spec = self.pod["spec"]
         by_name = {record.name: record for record in self.records}
 
@@ -225,32 +226,35 @@ class PodWorker:
                 if container.record.sidecar:
                     await container.stop(float(spec.get("terminationGracePeriodSeconds", 30)))
         finally:
+            fresh.cancel()
             for task in (*sidecars, *mains):
                 task.cancel()
 
     async def _mount(self) -> dict[str, Path]:
         scope = self._context.scope(self.pod)
         self.directory.create(scope, self._context.ports, self._context.services(scope.namespace))
-        wanted = volumes.references(self.pod)
+        held = self.pod["spec"].get("volumes") or []
         delay = _MOUNT_RETRY_FIRST
         while True:
             problem = ""
-            directories = {}
             try:
-                found = await self._context.sources(self.pod, wanted) if wanted else {}
-                sources = Sources(self.pod, self._context.allocatable.get(self.pod["spec"]["nodeName"], {}), found)
-                for volume in self.pod["spec"].get("volumes") or []:
-                    directories[volume["name"]] = self.directory.volume(volume["name"])
-                    volumes.write(directories[volume["name"]], volumes.files(volume, sources))
+                await self._write_volumes(held)
             except volumes.MountError as error:
                 problem = str(error)
             except (ApiError, ClusterUnreachable) as error:
                 problem = f"MountVolume.SetUp failed: {error}"
             if not problem:
-                return directories
+                return {volume["name"]: self.directory.volume(volume["name"]) for volume in held}
             self._context.events.pod(self.pod, "Warning", "FailedMount", problem)
             await asyncio.sleep(delay)
             delay = min(_MOUNT_RETRY_MOST, delay * 2)
+
+    async def _write_volumes(self, held: list[Object]) -> None:
+        wanted = volumes.references(held)
+        found = await self._context.sources(self.pod, wanted) if wanted else {}
+        sources = Sources(self.pod, self._context.allocatable.get(self.pod["spec"]["nodeName"], {}), found)
+        for volume in held:
+            volumes.write(self.directory.volume(volume["name"]), volumes.files(volume, sources))
 
     async def _sweep(self) -> None:
         await asyncio.gather(*(container.sweep() for container in self.containers))

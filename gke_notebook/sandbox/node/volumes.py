@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gke_notebook.sandbox.node import environment
+from gke_notebook.sandbox.node import environment, tokens
 from gke_notebook.sandbox.node.environment import ConfigError, Sources
 
 Object = dict[str, Any]
@@ -28,21 +29,21 @@ class File:
     mode: int
 
 
-def references(pod: Object) -> set[tuple[str, str]]:
-    """List what the volumes of a pod are made of, as pairs of kind and name.
+def references(held: Iterable[Object]) -> set[tuple[str, str]]:
+    """List what volumes are made of, as pairs of kind and name.
 
     Args:
-        pod: the pod's manifest.
+        held: entries of ``spec.volumes``.
     """
     found: set[tuple[str, str]] = set()
-    for volume in pod["spec"].get("volumes") or []:
+    for volume in held:
         for source in [volume, *((volume.get("projected") or {}).get("sources") or [])]:
             if source.get("configMap"):
                 found.add(("ConfigMap", source["configMap"].get("name", "")))
             if source.get("secret"):
                 found.add(("Secret", source["secret"].get("secretName") or source["secret"].get("name", "")))
             if source.get("serviceAccountToken"):
-                found.add((TOKEN, source["serviceAccountToken"].get("audience", "")))
+                found.add((TOKEN, tokens.key(source["serviceAccountToken"])))
     return found
 
 
@@ -102,7 +103,7 @@ def _source(source: Object, sources: Sources, mode: int) -> dict[str, File]:
         return result
     if "serviceAccountToken" in source:
         wanted = source["serviceAccountToken"]
-        found = sources.objects.get((TOKEN, wanted.get("audience", "")))
+        found = sources.objects.get((TOKEN, tokens.key(wanted)))
         if found is None:
             raise MountError("failed to fetch token: the API server gives no service account tokens")
         return {_relative(wanted["path"]): File(found["status"]["token"].encode(), 0o600)}
@@ -157,14 +158,20 @@ def write(directory: Path, content: Mapping[str, File]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.content)
         target.chmod(file.mode & 0o777)
-    _link(directory / "..data", real.name)
+    before = directory / "..data"
+    old = before.resolve() if before.is_symlink() else None
+    _link(before, real.name)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
     for name in {path.split("/")[0] for path in content}:
         _link(directory / name, f"..data/{name}")
 
 
 def _link(link: Path, target: str) -> None:
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
+    fresh = link.with_name("..new")  # put in place at once: a program may be reading
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)
 
 
 def mounts(container: Object, directories: Mapping[str, Path]) -> dict[str, str]:

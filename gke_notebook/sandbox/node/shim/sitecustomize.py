@@ -86,6 +86,11 @@ def _install() -> None:
         "torch.distributed.elastic.rendezvous.c10d_rendezvous_backend": patch("patch_torch_elastic"),
         "jax._src.distributed": patch("patch_jax"),
     }
+    directory = os.environ.get("GKE_NOTEBOOK_SANDBOX_ACCOUNT")
+    if directory:
+        account = _load("account", _HERE)
+        account.install(directory)
+        functions["ssl"] = lambda module: account.patch_ssl(module, directory)
     for name in [name for name in functions if name in sys.modules]:
         _quietly(functions.pop(name), sys.modules[name])
     sys.meta_path.insert(0, _Hook(functions))

@@ -1,0 +1,84 @@
+"""The service account of a pod, its token and its mounts, on both servers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gke_notebook.cluster.client import MERGE_PATCH
+from gke_notebook.cluster.resources import CONFIG_MAPS, PODS, SERVICE_ACCOUNTS
+from tests.contract.both import Both, Side
+
+Object = dict[str, Any]
+PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def pod(name: str, **spec: Any) -> Object:
+    spec = {"schedulerName": "nobody", "containers": [{"name": "main", "image": "x"}], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_the_mounts_of_the_token(both: Both):
+    """Which containers get the token, and where what is mounted already is left alone."""
+
+    async def scenario(side: Side) -> Any:
+        for name, mounts in (("never", False), ("always", True)):
+            body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+            await side.client.create(SERVICE_ACCOUNTS, {**body, "automountServiceAccountToken": mounts}, side.namespace)
+        own = {"name": "main", "image": "x", "volumeMounts": [{"name": "v", "mountPath": PATH}]}
+        other = {"name": "other", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/data"}]}
+        named = {"name": "main", "image": "x", "volumeMounts": [{"name": "kube-api-access-own", "mountPath": "/a"}]}
+        scratch = {"name": "v", "emptyDir": {}}
+        for body in (
+            pod("plain"),
+            pod("refuses", automountServiceAccountToken=False),
+            pod("account-refuses", serviceAccountName="never"),
+            pod("pod-wants", serviceAccountName="never", automountServiceAccountToken=True),
+            pod("pod-refuses", serviceAccountName="always", automountServiceAccountToken=False),
+            pod("account-wants", serviceAccountName="always"),
+            pod("init", initContainers=[{"name": "first", "image": "x"}, {"name": "second", "image": "x"}]),
+            pod("mounted", containers=[own], volumes=[scratch]),
+            pod("one-mounted", containers=[own, other], volumes=[scratch]),
+            pod("named", containers=[named], volumes=[{"name": "kube-api-access-own", "emptyDir": {}}]),
+            pod("wrong", containers=[own]),
+            pod("nobody", serviceAccountName="nobody"),
+        ):
+            await side.ask("POST", side.path(PODS), body)
+        await side.ask("POST", side.path(PODS), pod("dry"), params={"dryRun": "All"})
+        params = {"fieldManager": "me"}
+        patch = "application/apply-patch+yaml"
+        await side.ask("PATCH", side.path(PODS, "applied"), pod("applied"), params=params, content_type=patch)
+        await side.ask("PATCH", side.path(PODS, "applied"), pod("applied"), params=params, content_type=patch)
+
+    await both.compare(scenario, kind="Pod", feature="the token of the service account, mounted")
+
+
+async def test_the_accounts_own_absence(both: Both):
+    """The account of a namespace comes again when it is deleted, and so does the authority's ConfigMap."""
+
+    async def scenario(side: Side) -> Any:
+        found = []
+        for resource, name in ((SERVICE_ACCOUNTS, "default"), (CONFIG_MAPS, "kube-root-ca.crt")):
+            before = await side.client.get(resource, name, side.namespace)
+            await side.client.delete(resource, name, side.namespace)
+            await _until(
+                side, resource, name, lambda item, uid=before["metadata"]["uid"]: item["metadata"]["uid"] != uid
+            )
+        await side.ask("POST", side.path(PODS), pod("after"))
+        body = {"data": {"ca.crt": "mine", "more": "x"}, "metadata": {"annotations": None, "labels": {"a": "b"}}}
+        await side.client.patch(CONFIG_MAPS, "kube-root-ca.crt", body, side.namespace, content_type=MERGE_PATCH)
+        item = await _until(side, CONFIG_MAPS, "kube-root-ca.crt", lambda item: item["data"]["ca.crt"] != "mine")
+        assert item["data"].pop("ca.crt").startswith("-----BEGIN CERTIFICATE-----")
+        found.append({key: item["metadata"].get(key) for key in ("name", "labels", "annotations")})
+        return [found, side.transcript]
+
+    await both.compare(scenario, kind="ServiceAccount", feature="default account and root authority of a namespace")
+
+
+async def _until(side: Side, resource: Any, name: str, wanted: Any) -> Object:
+    for _ in range(600):
+        found = await side.client.list(resource, side.namespace, field_selector=f"metadata.name={name}")
+        if found["items"] and wanted(found["items"][0]):
+            return found["items"][0]
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{name} did not come to be as it should")
