@@ -1,4 +1,4 @@
-"""One object of every kind that both servers serve, of which no controller takes note."""
+"""One object of every kind that both servers serve; controllers take note of nodes and quotas and of nothing else."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "Prior
 LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange")
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False)
+CLUSTER_ROLE_BINDINGS = Resource(
+    "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+)
+RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 
 # A scheduler, and a Job controller, that do not exist: what the server answers is all that ever happens to the object.
@@ -73,6 +78,12 @@ SAMPLES: dict[Resource, Object] = {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
         "subjects": [{"kind": "User", "name": "ada"}],
     },
+    CLUSTER_ROLES: {"rules": [{"verbs": ["get", "list"], "apiGroups": ["", "batch"], "resources": ["pods", "jobs"]}]},
+    CLUSTER_ROLE_BINDINGS: {
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}],
+    },
+    RESOURCE_QUOTAS: {"spec": {"hard": {"requests.cpu": "8", "count/jobs.batch": "5"}}},
     EVENTS: {
         "involvedObject": {"kind": "Pod", "name": "web"},
         "reason": "Started",
@@ -151,17 +162,24 @@ def pod(name: str, spec: Object | None = None, **metadata: Any) -> Object:
     }
 
 
-def without_node_controllers(value: Any) -> Any:
-    """Remove what the controllers of nodes write to a Node when they come to it.
+def without_controllers(value: Any) -> Any:
+    """Remove what controllers write to a Node or a ResourceQuota when they come to it.
 
     Args:
         value: a transcript, or a part of one.
     """
     if isinstance(value, list):
-        return [without_node_controllers(item) for item in value]
+        return [without_controllers(item) for item in value]
     if not isinstance(value, dict):
         return value
-    found = {key: without_node_controllers(item) for key, item in value.items()}
+    found = {key: without_controllers(item) for key, item in value.items()}
+    if "hard" in (found.get("spec") or ()):
+        found.pop("status", None)
+        metadata = found["metadata"]
+        metadata.pop("resourceVersion", None)
+        metadata["managedFields"] = [
+            each for each in metadata.get("managedFields") or () if each["manager"] != "kube-controller-manager"
+        ]
     if "providerID" in (found.get("spec") or ()):
         metadata = found["metadata"]
         metadata.pop("resourceVersion", None)

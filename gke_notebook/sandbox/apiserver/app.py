@@ -189,6 +189,8 @@ def _version(text: str) -> dict[str, Any]:
         "minor": minor,
         "emulationMajor": major,
         "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
         "gitVersion": text,
         "gitCommit": "",
         "gitTreeState": "clean",

@@ -195,7 +195,7 @@ def api_resources(group: str, version: str, more: Sequence[Kind] = ()) -> dict[s
         return None
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if group else {}),  # the real document of the core group has none
         "groupVersion": kinds[0].api_version,
         "resources": [row for kind in kinds for row in _legacy(kind)],
     }

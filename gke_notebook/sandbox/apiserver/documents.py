@@ -10,11 +10,12 @@ from aiohttp import web
 
 from . import discovery, respond, status
 from .crd.definitions import Definitions
-from .kinds import Kind
+from .kinds import KINDS, Kind
 from .negotiate import negotiate
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
-_CHECKS = ("ping", "log", "storage")
+# The storage goes by the name that clients ask for.
+_CHECKS = ("ping", "log", "etcd")
 
 
 class Documents:
@@ -42,17 +43,18 @@ class Documents:
         """
         path = raw_path.rstrip("/") or "/"
         if path.startswith(_HEALTH):
-            found = _health(request, path)
+            found = _health(request, raw_path)
         elif path == "/version":
+            _check_method(request)
             found = respond.document(self._version)
         elif path == "/openapi" or path.startswith("/openapi/"):
             found = self._describe(path)
         else:
             found = _discover(request, path, self._definitions.kinds())
+        if found is None and path.startswith("/openapi/v3/"):
+            return web.Response(status=404)
         if found is None:
             return respond.text("404 page not found\n", 404)
-        if request.method not in {"GET", "HEAD"}:
-            raise status.method_not_allowed()
         return found
 
     def _describe(self, path: str) -> web.Response | None:
@@ -78,35 +80,68 @@ class Documents:
 
 def _discover(request: web.Request, path: str, more: Sequence[Kind]) -> web.Response | None:
     accept = request.headers.get("Accept", "")
-    if path in {"/api", "/apis"}:
-        core = path == "/api"
-        if discovery.wants_aggregated(accept):
-            return respond.document(discovery.aggregated(more, core=core), media_type=discovery.AGGREGATED)
-        found = discovery.api_versions(request.host) if core else discovery.api_groups(more)
-        return respond.document(found, media_type=negotiate(accept).media_type)
+    if path in {"/api", "/apis"} and discovery.wants_aggregated(accept):
+        if path == "/api":
+            _check_method(request)
+        found = discovery.aggregated(more, core=path == "/api")
+        return respond.document(found, media_type=discovery.AGGREGATED)
+    any_method = False  # the real server asks for no method where its aggregator answers
+    legacy: dict[str, Any] | None
     match path.split("/")[1:]:
+        case ["api"]:
+            legacy = discovery.api_versions(request.host)
         case ["api", version]:
             legacy = discovery.api_resources("", version)
+        case ["apis"]:
+            legacy, any_method = discovery.api_groups(more), True
         case ["apis", group]:
-            legacy = discovery.api_group(group, more)
+            legacy, any_method = discovery.api_group(group, more), True
         case ["apis", group, version]:
             legacy = discovery.api_resources(group, version, more)
+            if legacy is None and discovery.api_group(group, more) is not None:
+                raise status.no_such_resource()
         case [""]:
-            return respond.document(
-                {"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}
-            )
+            return respond.document({"paths": _paths(more)})
         case _:
             legacy = None
-    return None if legacy is None else respond.document(legacy, media_type=negotiate(accept).media_type)
+    if legacy is None:
+        if path.startswith(("/api/", "/version/")):
+            raise status.no_such_resource()
+        return None
+    if not any_method:
+        _check_method(request)
+    return respond.document(legacy, media_type=negotiate(accept, shapes=False, routed=not any_method).media_type)
+
+
+def _paths(more: Sequence[Kind]) -> list[str]:
+    versions = {f"/apis/{kind.api_version}" for kind in (*KINDS, *more) if kind.group}
+    groups = {path.rpartition("/")[0] for path in versions}
+    health = {f"{root}/{check}" for root in _HEALTH for check in _checks(root[1:])}
+    fixed = {"/api", "/api/v1", "/apis", "/apis/", "/openapi/v3", "/openapi/v3/", "/version", *_HEALTH}
+    return sorted(versions | groups | health | fixed)
+
+
+def _check_method(request: web.Request) -> None:
+    if request.method not in {"GET", "HEAD"}:
+        raise status.method_not_allowed()
 
 
 def _health(request: web.Request, path: str) -> web.Response | None:
-    name, _, check = path[1:].partition("/")
+    name, below, check = path[1:].partition("/")
     if "/" + name not in _HEALTH:
         return None
-    if check:
-        return respond.text("ok") if check in _CHECKS else None
+    if below:
+        return respond.text("ok") if check in _checks(name) else None
     if "verbose" not in request.query:
         return respond.text("ok")
-    lines = [f"[+]{each} ok" for each in _CHECKS]
+    excluded = set(request.query.getall("exclude", []))
+    lines = [f"[+]{each} excluded: ok" if each in excluded else f"[+]{each} ok" for each in _checks(name)]
+    unknown = sorted(excluded - set(_checks(name)))
+    if unknown:
+        named = ",".join(f'"{each}"' for each in unknown)
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {named}")
     return respond.text("\n".join([*lines, f"{name} check passed", ""]))
+
+
+def _checks(name: str) -> tuple[str, ...]:
+    return (*_CHECKS, "shutdown") if name == "readyz" else _CHECKS

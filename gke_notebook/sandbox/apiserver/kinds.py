@@ -156,13 +156,13 @@ KINDS: tuple[Kind, ...] = (
     Kind("", "v1", "configmaps", "configmap", "ConfigMap", short_names=("cm",)),
     Kind("", "v1", "endpoints", "endpoints", "Endpoints", short_names=("ep",)),
     Kind("", "v1", "events", "event", "Event", short_names=("ev",)),
+    Kind("", "v1", "limitranges", "limitrange", "LimitRange", short_names=("limits",)),
     Kind(
         "", "v1", "namespaces", "namespace", "Namespace", namespaced=False, short_names=("ns",),
         # Real servers have no deletecollection for namespaces: one request must not empty a cluster.
         verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
         subresources=(Subresource("finalize", ("update",)), _status()),
     ),
-    Kind("", "v1", "limitranges", "limitrange", "LimitRange", short_names=("limits",)),
     Kind("", "v1", "nodes", "node", "Node", namespaced=False, short_names=("no",), subresources=(_status(),)),
     Kind(
         "", "v1", "pods", "pod", "Pod", short_names=("po",), categories=("all",),

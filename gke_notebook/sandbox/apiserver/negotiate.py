@@ -32,13 +32,14 @@ class Form:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, *, shapes: bool = True, stream: bool = False) -> Form:
+def negotiate(accept: str, *, shapes: bool = True, stream: bool = False, routed: bool = True) -> Form:
     """Choose the first form of an `Accept` header that this server can give.
 
     Args:
         accept: the header, possibly empty.
         shapes: whether tables and partial objects can be given here.
         stream: whether a watch is asked for, which is always JSON.
+        routed: whether the real server's router sees the header first; it has words of its own.
 
     Raises:
         StatusError: 406 when there is none.
@@ -63,7 +64,7 @@ def negotiate(accept: str, *, shapes: bool = True, stream: bool = False) -> Form
         known = shape in _AS and parameters.get("g") == "meta.k8s.io" and parameters.get("v") == "v1"
         if shapes and known:
             return Form(type_, "PartialObjectMetadata" if shape.startswith("Partial") else shape)
-    raise status.not_acceptable(_ACCEPTED, served=served)
+    raise status.not_acceptable(_ACCEPTED, served=served or not routed)
 
 
 def _by_quality(accept: str) -> list[tuple[str, dict[str, str]]]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from .discovery import GROUPS
-from .kinds import KINDS, Kind
+from .kinds import BODY_KINDS, KINDS, Kind
 from .model_docs import describe
-from .patches import ACCEPTED
+from .openapi_paths import META, paths_of
 from .schema import LIST, MAP, Field, Type, schema, type_of
 
 Document = dict[str, Any]
@@ -45,12 +45,7 @@ _SPECIAL_SCHEMAS: dict[str, Document] = {
     "raw": {"type": "object"},
 }
 _DELETE_OPTIONS = "meta.DeleteOptions"
-_WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
-_LIST_PARAMETERS = (
-    "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch",
-    "sendInitialEvents", "timeoutSeconds", "watch", "allowWatchBookmarks",
-)  # fmt: skip
-_JSON = "application/json"
+_ZERO: dict[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0}
 
 
 def _schema_name(name: str) -> str:
@@ -64,7 +59,10 @@ def _reference(name: str) -> Document:
 
 @cache
 def _fingerprint() -> str:
-    return hashlib.sha256(Path(__file__).with_name("schema.json").read_bytes()).hexdigest()[:32].upper()
+    found = hashlib.sha256()
+    for name in ("schema.json", "kinds.py", "openapi.py", "openapi_paths.py"):  # all that the documents are made of
+        found.update(Path(__file__).with_name(name).read_bytes())
+    return found.hexdigest()[:32].upper()
 
 
 def _group_paths() -> list[str]:
@@ -94,20 +92,69 @@ def _document(path: str) -> Document:
     group = "" if path == "api/v1" else path.split("/")[1]
     kinds = [kind for kind in KINDS if kind.group == group]
     schemas: dict[str, Document] = {}
-    for name in ("meta.Status", _DELETE_OPTIONS, "meta.ListMeta"):
-        add_schema(schema().types[name], schemas)
+    if any(kind.stored for kind in kinds):
+        add_common(schemas)
     for kind in kinds:
         add_schema(type_of(kind), schemas)
         _mark(kind, schemas)
     paths: dict[str, Document] = {}
     for kind in kinds:
         paths.update(paths_of(kind, _schema_name(type_of(kind).name)))
+        for each in kind.subresources:
+            body = find_body(each.kind) if each.kind else None
+            if body is not None:
+                add_schema(type_of(body), schemas)
+                _mark(body, schemas)
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "v1.34.4"},
+        "info": {"title": "Kubernetes", "version": "1.34"},
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": dict(sorted(schemas.items()))},
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "securitySchemes": {
+                "BearerToken": {
+                    "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization",
+                    "in": "header",
+                },
+            },
+        },
+    }  # fmt: skip
+
+
+def find_body(kind: str) -> Kind | None:
+    """Give the kind of that name that is only ever sent to a subresource.
+
+    Args:
+        kind: for example ``Binding``.
+    """
+    return next((each for each in BODY_KINDS if each.kind == kind), None)
+
+
+def add_common(schemas: dict[str, Document]) -> None:
+    """Add the schemas that the operations on every kind refer to.
+
+    Args:
+        schemas: the schemas by name, changed in place.
+    """
+    for name in ("meta.Status", _DELETE_OPTIONS, "meta.ListMeta"):
+        add_schema(schema().types[name], schemas)
+    raw = _SPECIAL["raw"]
+    schemas.setdefault(raw, dict(_SPECIAL_SCHEMAS["raw"]))
+    schemas[f"{META}.Patch"] = {"type": "object"}
+    schemas[f"{META}.WatchEvent"] = {
+        "type": "object",
+        "required": ["type", "object"],
+        "properties": {"object": {"allOf": [_reference(raw)]}, "type": {"type": "string", "default": ""}},
+        "x-kubernetes-group-version-kind": _in_every_group("WatchEvent"),
     }
+    schemas[f"{META}.DeleteOptions"]["x-kubernetes-group-version-kind"] = _in_every_group("DeleteOptions")
+    schemas[f"{META}.Status"]["properties"]["details"]["x-kubernetes-list-type"] = "atomic"
+    schemas[f"{META}.Status"]["x-kubernetes-group-version-kind"] = [{"group": "", "kind": "Status", "version": "v1"}]
+
+
+def _in_every_group(name: str) -> list[dict[str, str]]:
+    groups = sorted({"", "apiextensions.k8s.io", *GROUPS})
+    return [{"group": group, "kind": name, "version": "v1"} for group in groups]
 
 
 def _mark(kind: Kind, schemas: dict[str, Document]) -> None:
@@ -153,7 +200,7 @@ def add_schema(type_: Type, schemas: dict[str, Document]) -> None:
         properties[field_name] = _property(field, schemas)
         if texts.get(field_name):
             properties[field_name]["description"] = texts[field_name]
-    required = sorted(field_name for field_name, field in type_.fields.items() if field.required)
+    required = [field_name for field_name, field in type_.fields.items() if field.required]
     if required:
         found["required"] = required
     if properties:
@@ -171,6 +218,8 @@ def _item(field: Field, schemas: dict[str, Document]) -> Document:
         schemas.setdefault(name, dict(_SPECIAL_SCHEMAS[field.base]))
         return {"allOf": [_reference(name)]}
     found = dict(_BASES[field.base])
+    if field.base in _ZERO and (field.container or not (field.pointer or field.omitempty)):
+        found["default"] = _ZERO[field.base]
     scalar = schema().scalars.get(field.type)
     if scalar is not None and scalar.enum:
         found["enum"] = list(scalar.enum)
@@ -180,6 +229,8 @@ def _item(field: Field, schemas: dict[str, Document]) -> Document:
 def _property(field: Field, schemas: dict[str, Document]) -> Document:
     item = _item(field, schemas)
     if field.container == MAP:
+        if field.base in _SPECIAL:
+            [item] = item["allOf"]
         found: Document = {"type": "object", "additionalProperties": item}
         if field.atomic:
             found["x-kubernetes-map-type"] = "atomic"
@@ -198,87 +249,3 @@ def _property(field: Field, schemas: dict[str, Document]) -> Document:
     if field.default is not None:
         item["default"] = field.default
     return item
-
-
-def _parameters(*names: str) -> list[Document]:
-    return [{"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in names]
-
-
-def _operation(
-    kind: Kind, action: str, name: str, *, parameters: tuple[str, ...] = (), body: Document | None = None
-) -> Document:
-    if action == "list":
-        name += "List"
-    elif action.startswith("delete"):
-        name = _schema_name("meta.Status")
-    found: Document = {
-        "tags": [kind.api_version],
-        "responses": {"200": {"description": "OK", "content": {_JSON: {"schema": _reference(name)}}}},
-        "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": _gvk(kind),
-    }
-    if parameters:
-        found["parameters"] = _parameters(*parameters)
-    if body is not None:
-        found["requestBody"] = {"content": body}
-    return found
-
-
-def _body(name: str) -> Document:
-    return {"*/*": {"schema": _reference(name)}}
-
-
-def paths_of(kind: Kind, name: str) -> dict[str, Document]:
-    """Give the operations on a kind, as far as its verbs go.
-
-    Args:
-        kind: the kind.
-        name: the name of its schema.
-    """
-    root = f"/api/{kind.version}" if not kind.group else f"/apis/{kind.api_version}"
-    base = f"{root}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{root}/{kind.plural}"
-    own, gone = _body(name), _body(_schema_name(_DELETE_OPTIONS))
-    patch = {media: {"schema": {"type": "object"}} for media in ACCEPTED}
-    place = [{"name": "namespace", "in": "path", "required": True, "schema": {"type": "string"}}]
-    named = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
-    pretty = _parameters("pretty")
-    outer = [*(place if kind.namespaced else ()), *pretty]
-    inner = [*named, *outer]
-    collection: Document = {"parameters": outer}
-    item: Document = {"parameters": inner}
-    operations = {
-        "list": (collection, "get", _operation(kind, "list", name, parameters=_LIST_PARAMETERS)),
-        "create": (collection, "post", _operation(kind, "post", name, parameters=_WRITE_PARAMETERS, body=own)),
-        "deletecollection": (
-            collection,
-            "delete",
-            _operation(kind, "deletecollection", name, parameters=_LIST_PARAMETERS, body=gone),
-        ),
-        "get": (item, "get", _operation(kind, "get", name)),
-        "update": (item, "put", _operation(kind, "put", name, parameters=_WRITE_PARAMETERS, body=own)),
-        "patch": (item, "patch", _operation(kind, "patch", name, parameters=(*_WRITE_PARAMETERS, "force"), body=patch)),
-        "delete": (
-            item,
-            "delete",
-            _operation(
-                kind,
-                "delete",
-                name,
-                parameters=("dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"),
-                body=gone,
-            ),
-        ),
-    }
-    for verb, (where, method, operation) in operations.items():
-        if verb in kind.verbs:
-            where[method] = operation
-    found = {base: collection}
-    if kind.stored:
-        found[f"{base}/{{name}}"] = item
-        if kind.namespaced:
-            everywhere = _operation(kind, "list", name, parameters=_LIST_PARAMETERS)
-            found[f"{root}/{kind.plural}"] = {"parameters": pretty, "get": everywhere}
-        if kind.subresource("status") is not None:
-            verbs = {"get": item["get"], "patch": item["patch"], "put": item["put"]}
-            found[f"{base}/{{name}}/status"] = {"parameters": inner, **verbs}
-    return found

@@ -19,7 +19,7 @@ CREATE_ON_UPDATE = frozenset(
 NEEDS_VERSION = frozenset({"Lease"})
 
 # Kinds whose DELETE answers the object even when it is gone at once; the others answer a Status.
-RETURN_DELETED = frozenset({"Pod", "Namespace", "Service", "ServiceAccount"})
+RETURN_DELETED = frozenset({"Pod", "Namespace", "ResourceQuota", "Service", "ServiceAccount"})
 
 # Kinds whose dependents stay when a client that deletes says nothing of them, and kinds that never have any.
 ORPHANS_BY_DEFAULT = frozenset({"Job"})

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gke_notebook.sandbox.apiserver import openapi
+from gke_notebook.sandbox.apiserver import openapi, openapi_paths
 from gke_notebook.sandbox.apiserver.kinds import Kind
 from gke_notebook.sandbox.apiserver.schema import LIST, MAP, Field, Type, schema
 
@@ -55,13 +55,13 @@ def document(name: str, kinds: Sequence[Kind]) -> Document | None:
         return None
     schemas: Document = {}
     paths: Document = {}
-    for type_name in ("meta.Status", "meta.DeleteOptions", "meta.ListMeta", "meta.ObjectMeta"):
-        openapi.add_schema(schema().types[type_name], schemas)
+    openapi.add_common(schemas)
+    openapi.add_schema(schema().types["meta.ObjectMeta"], schemas)
     for kind in mine:
         own = schema_name(kind)
         schemas[own] = {**_root(kind), "x-kubernetes-group-version-kind": [_gvk(kind)]}
         schemas[f"{own}List"] = _list(kind, own)
-        paths.update(openapi.paths_of(kind, own))
+        paths.update(openapi_paths.paths_of(kind, own))
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"},
