@@ -76,7 +76,7 @@ def table() -> Mapping[Key, Row]:
     try:
         found = file.stat()
     except OSError:
-        return _packaged()
+        return packaged()
     return _merged(str(file), found.st_mtime_ns, found.st_size)
 
 
@@ -99,6 +99,15 @@ def write(lines: Iterable[Mapping[str, object]]) -> Path:
     temporary.write_text(text.getvalue(), encoding="utf-8")
     temporary.replace(file)
     return file
+
+
+def written() -> list[dict[str, str]]:
+    """Give the lines of the refreshed table, as `write` took them; none when there is no such table."""
+    try:
+        text = path().read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return list(csv.DictReader(text.splitlines()))
 
 
 def remove() -> bool:
@@ -125,7 +134,8 @@ def credible(on_demand: float | None, discounted: float | None) -> bool:
 
 
 @cache
-def _packaged() -> dict[Key, Row]:
+def packaged() -> Mapping[Key, Row]:
+    """Give the prices of the package's own table."""
     # Prices are the same in every zone of a region. Where two sources have a shape, the later whole-machine price wins.
     known: dict[Key, Row] = {}
     for line in rows("prices"):
@@ -149,7 +159,7 @@ def _packaged() -> dict[Key, Row]:
 
 @cache
 def _merged(file: str, modified: int, size: int) -> dict[Key, Row]:  # noqa: ARG001 - they are the file's version
-    known = dict(_packaged())
+    known = dict(packaged())
     for number, line in enumerate(csv.DictReader(Path(file).read_text(encoding="utf-8").splitlines()), start=2):
         try:
             key, row = _refreshed(line)
