@@ -95,6 +95,29 @@ def matches_term(term: Object, labels: Mapping[str, str], name: str) -> bool:
     )
 
 
+def named_nodes(terms: Sequence[Object] | None) -> set[str] | None:
+    """Give the only nodes that node selector terms allow by name, None when one of them names none.
+
+    Args:
+        terms: those of the required node affinity.
+
+    Example:
+        >>> named_nodes([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}])
+        {'a'}
+    """
+    found: set[str] = set()
+    for term in terms or ():
+        sets = [
+            set(item.get("values") or ())
+            for item in term.get("matchFields") or ()
+            if item.get("key") == "metadata.name" and item.get("operator") == "In"
+        ]
+        if not sets:
+            return None
+        found |= set.intersection(*sets)
+    return found if terms else None
+
+
 @dataclass(frozen=True)
 class Requirements:
     """What the scheduler needs to know of a pod.

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from gke_notebook.sandbox.controllers.meta import (
     is_deleting,
     now,
     observed,
+    parse_time,
     phase,
     reference_to,
     timestamp,
@@ -54,6 +56,8 @@ class Waiting:
         attempts: how often no node was found.
         not_before: the loop's time before which it is not tried again.
         victims: uids of pods that were deleted to make room.
+        queued: seconds since the epoch when it was created, or last found no node; the longest waits first.
+        failed: whether it had a node and could not be bound to it: then its time is waited for in any case.
     """
 
     pod: Object
@@ -61,6 +65,8 @@ class Waiting:
     attempts: int = 0
     not_before: float = 0.0
     victims: set[str] = field(default_factory=set)
+    queued: float = 0.0
+    failed: bool = False
 
 
 class Scheduler:
@@ -76,7 +82,9 @@ class Scheduler:
         self._nodes = context.informers.store(NODES)
         self._snapshot = Snapshot()
         self._waiting: dict[str, Waiting] = {}
-        self._heap: list[tuple[int, str, int, str]] = []
+        self._heap: list[tuple[int, float, int, str]] = []
+        # Those that would fit now although their time has not come: when nothing else is to do (kube-scheduler 1.34).
+        self._early: list[tuple[int, int, float, str]] = []
         self._ready: set[str] = set()
         self._binding: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -131,6 +139,7 @@ class Scheduler:
         self._waiting.pop(name, None)
         self._ready.discard(name)
         self._conditions.pop(name, None)
+        self._snapshot.nominate(name, None)
 
     def _freed(self, name: str) -> None:
         self._binding.discard(name)
@@ -156,7 +165,8 @@ class Scheduler:
                 return
             present.not_before = 0.0
         else:
-            self._waiting[name] = Waiting(pod, wanted)
+            created = parse_time(pod["metadata"].get("creationTimestamp"))
+            self._waiting[name] = Waiting(pod, wanted, queued=created.timestamp() if created else time.time())
         self._push(name)
 
     def _push(self, name: str) -> None:
@@ -164,8 +174,7 @@ class Scheduler:
         if waiting is None or name in self._ready:
             return
         self._ready.add(name)
-        created = waiting.pod["metadata"].get("creationTimestamp") or ""
-        heapq.heappush(self._heap, (-waiting.wanted.priority, created, next(self._order), name))
+        heapq.heappush(self._heap, (-waiting.wanted.priority, waiting.queued, next(self._order), name))
         self._wake.set()
 
     def _something_freed(self) -> None:
@@ -181,6 +190,11 @@ class Scheduler:
                 continue
             if waiting.not_before <= loop.time():
                 self._push(name)
+            elif not waiting.failed and self._snapshot.takes(waiting.wanted, name):
+                # Those whose time comes within the same second go by priority (backoff_queue.go).
+                rank = int(waiting.not_before), -waiting.wanted.priority, waiting.queued, name
+                heapq.heappush(self._early, rank)
+                self._wake.set()
             elif soonest is None or waiting.not_before < soonest:
                 soonest = waiting.not_before
         if soonest is not None:
@@ -195,26 +209,31 @@ class Scheduler:
 
     async def _loop(self) -> None:
         while True:
-            if not self._heap:
+            if not self._heap and not self._early:
                 self._wake.clear()
                 await self._wake.wait()
             for _ in range(SLICE):
-                if not self._heap:
-                    break
-                *_, name = heapq.heappop(self._heap)
-                if name in self._ready:
-                    self._ready.discard(name)
+                if self._heap:
+                    *_, name = heapq.heappop(self._heap)
+                    if name in self._ready:
+                        self._ready.discard(name)
+                        self._try(name)
+                elif self._early:
+                    *_, name = heapq.heappop(self._early)
                     self._try(name)
+                else:
+                    break
             await asyncio.sleep(0)
 
     def _try(self, name: str) -> None:
         waiting = self._waiting.get(name)
         if waiting is None:
             return
-        result = self._snapshot.place(waiting.wanted)
+        result = self._snapshot.place(waiting.wanted, name)
         if isinstance(result, Placement) and not result.victims:
             del self._waiting[name]
             self._conditions.pop(name, None)
+            self._snapshot.nominate(name, None)
             self._binding.add(name)
             self._snapshot.add_pod(result.node, name, waiting.wanted)
             self._start(self._bind(waiting, result.node))
@@ -222,6 +241,7 @@ class Scheduler:
         waiting.attempts += 1
         delay = min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** (waiting.attempts - 1))
         waiting.not_before = asyncio.get_running_loop().time() + delay
+        waiting.queued, waiting.failed = time.time(), False
         if isinstance(result, Unschedulable):
             message = result.message
         elif any(self._snapshot.node_of(victim) for victim in waiting.victims):
@@ -229,6 +249,7 @@ class Scheduler:
         else:
             message = result.message
             waiting.victims = set(result.victims)
+            self._snapshot.nominate(name, result.node, waiting.wanted)
             self._start(self._preempt(waiting.pod, result))
         self._report(waiting.pod, message)
         self._set_condition(waiting.pod, "Unschedulable", message)
@@ -273,6 +294,7 @@ class Scheduler:
         waiting.attempts += 1
         delay = min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** (waiting.attempts - 1))
         waiting.pod, waiting.not_before = present, asyncio.get_running_loop().time() + delay
+        waiting.queued, waiting.failed = time.time(), True
         self._waiting[name] = waiting
         self._something_freed()
 

@@ -17,6 +17,7 @@ from gke_notebook.sandbox.controllers.pod_requirements import (
     Port,
     Requirements,
     matches_term,
+    named_nodes,
     ports_conflict,
     tolerates,
 )
@@ -154,6 +155,9 @@ def _nominal(wanted: Requirements) -> Amounts:
 
 def admits(wanted: Requirements, node: NodeState) -> Rejection | None:
     """Apply the filters that do not depend on the node's pods, in the order of the scheduler's plugins."""
+    named = named_nodes(wanted.required)
+    if named is not None and node.name not in named:  # left out before any plugin looks at a node
+        return Rejection(("node(s) didn't satisfy plugin(s) [NodeAffinity]",))
     if node.unschedulable and not tolerates(wanted.tolerations, UNSCHEDULABLE_TAINT):
         return Rejection(("node(s) were unschedulable",))
     if wanted.node_name and wanted.node_name != node.name:

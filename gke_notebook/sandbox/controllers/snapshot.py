@@ -18,6 +18,8 @@ from gke_notebook.sandbox.controllers.scheduling import (
     unschedulable,
 )
 
+_SHARED = 4_096  # descriptions that are remembered to be shared
+
 
 class Snapshot:
     """Nodes with the pods on them.
@@ -29,9 +31,11 @@ class Snapshot:
     def __init__(self) -> None:
         self.nodes: dict[str, NodeState] = {}
         self._where: dict[str, str] = {}
+        self._shared: dict[str, Requirements] = {}
         self._unplaced: dict[str, tuple[str, Requirements]] = {}
         self._admitted: dict[str, tuple[list[NodeState], list[float], dict[str, Rejection]]] = {}
         self._failures: dict[str, Unschedulable] = {}
+        self._nominated: dict[str, tuple[str, Requirements]] = {}
 
     def set_node(self, node: Object) -> bool:
         """Take a new or changed node; say whether anything about it matters to the scheduler.
@@ -76,6 +80,11 @@ class Snapshot:
             return
         self.remove_pod(pod)
         self._where[pod] = node
+        # Pods that ask for the same share one description of it.
+        if len(self._shared) > _SHARED:
+            self._shared.clear()
+        known = self._shared.setdefault(wanted.signature, wanted)
+        wanted = known if known == wanted else wanted
         if node in self.nodes:
             self.nodes[node].add(pod, wanted)
         else:
@@ -101,27 +110,50 @@ class Snapshot:
         """Say on which node a pod is counted."""
         return self._where.get(pod)
 
-    def place(self, wanted: Requirements) -> Placement | Unschedulable:
+    def nominate(self, pod: str, node: str | None, wanted: Requirements | None = None) -> None:
+        """Keep the room on a node that others were made to leave for a pod from pods of less priority.
+
+        Args:
+            pod: the pod's uid.
+            node: the node's name, None when the pod needs it no more.
+            wanted: what it asks for.
+        """
+        if self._nominated.pop(pod, None) is not None or node is not None:
+            self._failures.clear()
+        if node is not None and wanted is not None:
+            self._nominated[pod] = (node, wanted)
+
+    def takes(self, wanted: Requirements, pod: str = "") -> bool:
+        """Say whether there is a node for a pod as things are."""
+        result = self.place(wanted, pod)
+        return isinstance(result, Placement) and not result.victims
+
+    def place(self, wanted: Requirements, pod: str = "") -> Placement | Unschedulable:
         """Choose a node; nothing is counted yet.
 
         Args:
             wanted: what the pod asks for.
+            pod: the pod's uid, for the room that is kept for it.
         """
-        remembered = self._failures.get(wanted.signature)
+        own = pod in self._nominated  # others that ask for the same have no room kept
+        remembered = None if own else self._failures.get(wanted.signature)
         if remembered is not None:
             return remembered
         hopeless = wanted.refused or not self.nodes
-        result = unschedulable(wanted, self.nodes, {}) if hopeless else self._place(wanted)
-        if isinstance(result, Unschedulable):
+        result = unschedulable(wanted, self.nodes, {}) if hopeless else self._place(wanted, pod)
+        if isinstance(result, Unschedulable) and not own:
             self._failures[wanted.signature] = result
         return result
 
-    def _place(self, wanted: Requirements) -> Placement | Unschedulable:
+    def _place(self, wanted: Requirements, pod: str) -> Placement | Unschedulable:
+        kept = self._kept(wanted, pod)
         admitted, preferences, rejections = self._admit(wanted)
         best: tuple[float, int, str] | None = None
         full: dict[str, Rejection] = {}
         for node, preferred in zip(admitted, preferences, strict=True):
             rejection = fits(wanted, node)
+            if rejection is None and node.name in kept:
+                rejection = fits(wanted, kept[node.name])
             if rejection is not None:
                 full[node.name] = rejection
                 continue
@@ -130,7 +162,18 @@ class Snapshot:
                 best = rank
         if best is not None:
             return Placement(best[2])
-        return unschedulable(wanted, self.nodes, {**rejections, **full})
+        return unschedulable(wanted, {**self.nodes, **kept}, {**rejections, **full})
+
+    def _kept(self, wanted: Requirements, pod: str) -> dict[str, NodeState]:
+        """Give the nodes where room is kept from a pod, as if those it is kept for were there."""
+        found: dict[str, NodeState] = {}
+        for other, (name, needs) in self._nominated.items():
+            if other == pod or needs.priority < wanted.priority or name not in self.nodes:
+                continue
+            if name not in found:
+                found[name] = self.nodes[name].without(())
+            found[name].add(other, needs)
+        return found
 
     def _admit(self, wanted: Requirements) -> tuple[list[NodeState], list[float], dict[str, Rejection]]:
         known = self._admitted.get(wanted.signature)
