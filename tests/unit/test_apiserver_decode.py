@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gke_notebook.sandbox import quantity
 from gke_notebook.sandbox.apiserver import decode, wire
-from gke_notebook.sandbox.apiserver.decode import decode_body
-from gke_notebook.sandbox.apiserver.kinds import DELETE_OPTIONS, KINDS
+from gke_notebook.sandbox.apiserver.decode import decode_body, decode_delete_options
+from gke_notebook.sandbox.apiserver.kinds import KINDS
 from gke_notebook.sandbox.apiserver.schema import schema
 from gke_notebook.sandbox.apiserver.status import StatusError
 from gke_notebook.sandbox.apiserver.validation import check_unknown_fields
@@ -188,7 +188,22 @@ def test_kind_and_version_may_be_left_out():
 def test_delete_options_are_accepted_in_every_version():
     for version in ("v1", "meta.k8s.io/v1", "batch/v1", "policy/v1"):
         body = json.dumps({"kind": "DeleteOptions", "apiVersion": version, "gracePeriodSeconds": 0}).encode()
-        assert decode_body(body, decode.JSON, DELETE_OPTIONS)["gracePeriodSeconds"] == 0
+        assert decode_delete_options(body, decode.JSON)["gracePeriodSeconds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b" ", "couldn't get version/kind; json parse error: unexpected end of JSON input"),
+        (b'{"kind":"Pod","apiVersion":"v1"}', 'no kind "Pod" is registered for version "v1" in scheme '),
+        (b'{"kind":7}', 'no kind "7" is registered for version "v1" in scheme '),
+    ],
+)
+def test_delete_options_that_are_none(body: bytes, text: str):
+    with pytest.raises(StatusError) as error:
+        decode_delete_options(body, decode.JSON)
+    assert error.value.code == 400
+    assert error.value.message.startswith(text)
 
 
 def test_fields_named_twice_are_noticed():

@@ -129,5 +129,6 @@ def test_the_address_of_a_service_stays():
 def test_no_finalizer_is_added_to_what_is_being_deleted():
     old, _ = made("ConfigMap", {"metadata": {"name": "a"}})
     old["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    (found,) = changed("ConfigMap", old, lambda new: new["metadata"].update(finalizers=["a.b/c"]))
-    assert "no new finalizers can be added if the object is being deleted" in found
+    found = changed("ConfigMap", old, lambda new: new["metadata"].update(finalizers=["a.b/c"]))
+    assert len(found) == 2  # the real server's checks find it twice
+    assert all("no new finalizers can be added if the object is being deleted" in each for each in found)

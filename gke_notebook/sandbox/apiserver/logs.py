@@ -16,10 +16,13 @@ import aiohttp
 from aiohttp import web
 
 from . import reads, status
+from .authorization.requests import is_set
 from .kinds import find
+from .options import integer
 from .paths import Target
 from .status import FieldError, StatusError
 from .store import Store
+from .validation.fields import FieldTypeError, timestamp
 
 Object = dict[str, Any]
 
@@ -59,7 +62,7 @@ def locate(store: Store, target: Target, query: Mapping[str, str]) -> Location |
         StatusError: 400 for a container that must be named or is none of the pod's, 404 without the pod or its node,
             422 for parameters that make no sense.
     """
-    parameters = log_parameters(query)
+    parameters = log_parameters(query, target.name)
     pod = reads.get(store, target).object()
     container = choose_container(pod, query.get("container", ""))
     node = pod["spec"].get("nodeName")
@@ -74,51 +77,40 @@ def locate(store: Store, target: Target, query: Mapping[str, str]) -> Location |
     return Location(f"https://{host}:{port}/containerLogs/{path}", parameters)
 
 
-def log_parameters(query: Mapping[str, str]) -> dict[str, str]:
+def log_parameters(query: Mapping[str, str], pod: str) -> dict[str, str]:
     """Check the parameters of a log request, and give those the kubelet is to have.
 
     Args:
         query: the parameters of the request.
+        pod: the pod's name, for errors.
 
     Raises:
         StatusError: 400 or 422.
     """
-    found = {
-        name: "true" for name in _FLAGS if query.get(name, "") not in {"", "0", "f", "F", "false", "FALSE", "False"}
-    }
+    found = {name: "true" for name in _FLAGS if is_set(query, name)}
     errors: list[FieldError] = []
-    for name, least in _NUMBERS.items():
-        text = query.get(name, "")
-        if not text:
-            continue
+    numbers = {name: integer(query, name) for name in _NUMBERS if name in query}
+    if query.get("sinceTime"):
         try:
-            number = int(text) if text.isascii() and "_" not in text else None
-        except ValueError:
-            number = None
-        if number is None or abs(number) >= 2**63:
-            raise status.bad_request(f"strconv.ParseInt: parsing {status.quote(text)}: invalid syntax")
-        if number < least:
+            found["sinceTime"] = timestamp(query["sinceTime"])
+        except FieldTypeError as error:
+            raise status.bad_request(str(error)) from error
+    both = "sinceTime" in found and "sinceSeconds" in numbers
+    for name, number in numbers.items():
+        least = _NUMBERS[name]
+        if number < least and not (both and name == "sinceSeconds"):
             bound = f"must be greater than or equal to {least}" if name == "tailLines" else "must be greater than 0"
             errors.append(status.invalid_value(name, number, bound))
         found[name] = str(number)
-    if query.get("sinceTime"):
-        found["sinceTime"] = query["sinceTime"]
-        if "sinceSeconds" in found:
-            errors.append(status.field_forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
-    stream = query.get("stream") or "All"
-    if stream not in {"All", "Stdout", "Stderr"}:
-        errors.append(status.not_supported("stream", stream, ["All", "Stderr", "Stdout"]))
-    elif stream != "All":
-        if "tailLines" in found:
-            errors.append(
-                status.field_forbidden("", "`tailLines` and specific `stream` are mutually exclusive for now")
-            )
-        found["stream"] = stream
+    if both:
+        errors.append(status.field_forbidden("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    if "stream" in query:
+        errors.append(status.field_forbidden("stream", "may not be specified"))  # a matter of an alpha feature
     if errors:
         texts = list(map(str, errors))
         said = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
-        details = {"kind": "PodLogOptions", "causes": [each.cause() for each in errors]}
-        raise StatusError(422, "Invalid", f'PodLogOptions "" is invalid: {said}', details)
+        details = {"name": pod, "kind": "PodLogOptions", "causes": [each.cause() for each in errors]}
+        raise StatusError(422, "Invalid", f"PodLogOptions {status.quote(pod)} is invalid: {said}", details)
     return found
 
 
@@ -203,11 +195,9 @@ class LogProxy:
         Raises:
             StatusError: the kubelet refuses or does not answer.
         """
-        response = web.StreamResponse(headers={"Content-Type": "text/plain", "Cache-Control": "no-cache, private"})
         if location is None:
-            await response.prepare(request)
-            await response.write_eof()
-            return response
+            return web.Response(status=204, headers={"Cache-Control": "no-cache, private"})
+        response = web.StreamResponse(headers={"Content-Type": "text/plain", "Cache-Control": "no-cache, private"})
         try:
             headers = {"Authorization": f"Bearer {self._token}"}
             upstream = await self._http().get(location.url, params=location.query, headers=headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from .decode import syntax_error
 from .status import FieldError, StatusError
 
 _MANAGER_LENGTH = 128
+_PROPAGATION = ("Foreground", "Background", "Orphan")
 _BAD_CONTINUE = "invalid continue token: continue key is not valid"
+_INTEGER = re.compile("[+-]?[0-9]+")
 _BASE64 = frozenset(string.ascii_letters + string.digits + "-_")
 
 
@@ -105,16 +108,19 @@ def write_options(query: Mapping[str, str], user_agent: str, kind: str) -> Write
         return WriteOptions(manager=_agent(user_agent))
     errors = _check_dry_run(_all(query, "dryRun"))
     manager = query.get("fieldManager", "")
-    if len(manager) > _MANAGER_LENGTH:
+    if len(manager.encode(errors="replace")) > _MANAGER_LENGTH:
         errors.append(status.too_long("fieldManager", _MANAGER_LENGTH))
-    elif not manager.isprintable():
-        errors.append(status.invalid_value("fieldManager", manager, "should only contain printable characters"))
+    odd = next((index for index, each in enumerate(manager) if not each.isprintable()), None)
+    if odd is not None:
+        at = len(manager[:odd].encode(errors="replace"))
+        text = f"invalid character U+{ord(manager[odd]):04X} (at position {at})"
+        errors.append(status.invalid_value("fieldManager", manager, text))
     validation = query.get("fieldValidation", "") or "Warn"
     if validation not in {"Strict", "Warn", "Ignore"}:
         errors.append(status.not_supported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]))
     if errors:
         raise _invalid(kind, errors)
-    return WriteOptions(bool(query.get("dryRun")), manager or _agent(user_agent), validation, is_set(query, "force"))
+    return WriteOptions("dryRun" in query, manager or _agent(user_agent), validation, is_set(query, "force"))
 
 
 def _agent(user_agent: str) -> str:
@@ -143,15 +149,15 @@ def list_options(query: Mapping[str, str], *, single: bool = False) -> ListOptio
         raise _invalid("ListOptions", errors)
     if version and not (version.isascii() and version.isdigit() and len(version) <= 20 and int(version) < 2**64):
         error = status.invalid_value("resourceVersion", version, _number_error("ParseUint", version))
+    limit, timeout = max(0, integer(query, "limit")), max(0, integer(query, "timeoutSeconds"))
         raise status.bad_request(str(error) if watch or single else f"invalid resource version: {error}")
-    if token and version not in {"", "0"}:
+    if token and version not in {"", "0"} and not watch:
         raise status.bad_request("specifying resource version is not allowed when using continue")
-    limit = max(0, _integer(query, "limit"))
     if version == "0" and match != "Exact":
         limit = 0  # what any version will do for comes out of the server's cache, as a whole
     return ListOptions(
         query.get("labelSelector", ""), query.get("fieldSelector", ""), version, match, limit, token, watch,
-        is_set(query, "allowWatchBookmarks"), initial, max(0, _integer(query, "timeoutSeconds")),
+        is_set(query, "allowWatchBookmarks"), initial, timeout,
     )  # fmt: skip
 
 
@@ -201,30 +207,28 @@ def delete_options(body: Mapping[str, Any] | None, query: Mapping[str, str]) -> 
     Raises:
         StatusError: 422 for values that are not known, 400 for numbers that are none.
     """
-    if body:
+    if body is not None:
         dry_run = list(body.get("dryRun") or [])
-        grace, propagation = body.get("gracePeriodSeconds"), body.get("propagationPolicy") or ""
+        grace, propagation = body.get("gracePeriodSeconds"), body.get("propagationPolicy")
         orphan, preconditions = body.get("orphanDependents"), body.get("preconditions") or {}
     else:
         dry_run = _all(query, "dryRun")
-        grace = _integer(query, "gracePeriodSeconds") if query.get("gracePeriodSeconds") else None
-        propagation, preconditions = query.get("propagationPolicy", ""), {}
+        grace = integer(query, "gracePeriodSeconds") if "gracePeriodSeconds" in query else None
+        propagation, preconditions = query.get("propagationPolicy"), query
         orphan = is_set(query, "orphanDependents") if "orphanDependents" in query else None
     errors = []
-    if propagation and orphan is not None:
+    if propagation is not None and orphan is not None:
         text = "orphanDependents and deletionPropagation cannot be both set"
         errors.append(status.invalid_value("propagationPolicy", propagation, text))
-    if propagation not in {"", "Orphan", "Background", "Foreground"}:
-        errors.append(
-            status.not_supported("propagationPolicy", propagation, ["Background", "Foreground", "Orphan", "nil"])
-        )
+    if propagation not in {None, *_PROPAGATION}:
+        errors.append(status.not_supported("propagationPolicy", propagation, [*_PROPAGATION, "nil"]))
     errors += _check_dry_run(dry_run)
     if errors:
         raise _invalid("DeleteOptions", errors)
     if grace is not None and grace < 0:
         grace = 1  # the server takes a negative period as one second
     return DeleteOptions(
-        bool(dry_run), grace, propagation, orphan, preconditions.get("uid") or "",
+        bool(dry_run), grace, propagation or "", orphan, preconditions.get("uid") or "",
         preconditions.get("resourceVersion") or "",
     )  # fmt: skip
 
@@ -288,8 +292,8 @@ def decode_continue(text: str) -> Continue:
 def _all(query: Mapping[str, str], name: str) -> list[str]:
     several = getattr(query, "getall", None)
     if several is not None:
-        return [value for value in several(name, []) if value]
-    return [query[name]] if query.get(name) else []
+        return list(several(name, []))
+    return [query[name]] if name in query else []
 
 
 def _check_dry_run(values: list[Any]) -> list[FieldError]:
@@ -298,21 +302,30 @@ def _check_dry_run(values: list[Any]) -> list[FieldError]:
     return [status.not_supported("dryRun", values, ["All"])]
 
 
-def _integer(query: Mapping[str, str], name: str) -> int:
-    text = query.get(name, "")
-    if not text:
+def integer(query: Mapping[str, str], name: str) -> int:
+    """Read a whole number.
+
+    Args:
+        query: the parameters.
+        name: which one; 0 where it is not there.
+
+    Raises:
+        StatusError: 400.
+    """
+    if name not in query:
         return 0
     try:
-        value = int(text) if text.isascii() and "_" not in text else None
+        value = int(text) if _INTEGER.fullmatch(text) else None
     except ValueError:
-        value = None
+        value = None  # of more digits than are read
     if value is None or not -(2**63) <= value < 2**63:
+    text = query[name]
         raise status.bad_request(_number_error("ParseInt", text))
     return value
 
 
 def _number_error(function: str, text: str) -> str:
-    digits = text if function == "ParseUint" else text.lstrip("+-")
+    digits = text if function == "ParseUint" else text.removeprefix("-" if text.startswith("-") else "+")
     reason = "value out of range" if digits.isdigit() and text.isascii() else "invalid syntax"
     return f"strconv.{function}: parsing {status.quote(text)}: {reason}"
 

@@ -15,7 +15,7 @@ from .kinds import Kind
 from .negotiate import Form
 from .options import Continue, ListOptions, decode_continue, encode_continue
 from .paths import Target
-from .selectors import parse_fields, parse_labels
+from .selectors import parse_fields, parse_labels, single_name
 from .status import StatusError
 from .store import Collection, Entry, Expired, Key, Store
 from .tables import table
@@ -130,16 +130,32 @@ def page(store: Store, target: Target, options: ListOptions) -> Page:
         entries = _at(collection, revision, namespace, None)
     if after is not None:
         entries = entries[bisect_right(entries, after, key=_entry_key) :]
-    if matches is not None:
-        entries = [entry for entry in entries if matches(entry.head)]
-    if not options.limit or len(entries) <= options.limit:
-        return Page(entries, revision)
-    shown, rest = entries[: options.limit], len(entries) - options.limit
+    limit = options.limit
+    if limit and options.fields and (namespace or not target.kind.namespaced) and single_name(options.fields):
+        limit = 0  # one object is read by its name, not out of a list
+    shown, rest = _first(entries, matches, limit)
+    if not rest:
+        return Page(shown, revision)
     last = shown[-1]
     # A list of one namespace leaves it out of the token, as the server's keys below the namespace do.
     start_key = last.name if namespace is not None or not target.kind.namespaced else f"{last.namespace}/{last.name}"
     token = encode_continue(Continue(revision, start_key + "\0"))
     return Page(shown, revision, token, rest if matches is None else None)
+
+
+def _first(entries: list[Entry], matches: Predicate | None, limit: int) -> tuple[list[Entry], int]:
+    """Give the objects of one page, and how many objects lie behind the last of them, whether they match or not."""
+    if matches is None:
+        return (entries[:limit], max(0, len(entries) - limit)) if limit else (entries, 0)
+    if not limit:
+        return [entry for entry in entries if matches(entry.head)], 0
+    shown: list[Entry] = []
+    for index, entry in enumerate(entries):
+        if matches(entry.head):
+            shown.append(entry)
+            if len(shown) == limit:
+                return shown, len(entries) - index - 1
+    return shown, 0
 
 
 def _entry_key(entry: Entry) -> Key:

@@ -21,16 +21,18 @@ from .authorization.rules import Attributes
 from .authorization.tokens import Tokens
 from .crd.definition_rules import DEFINITIONS
 from .crd.definitions import Definitions
-from .decode import decode_body, duplicate_fields, media_type
-from .kinds import BINDING, DELETE_OPTIONS, EVICTION, TOKEN_REQUEST, Kind
+from .decode import decode_body, decode_delete_options, duplicate_fields, media_type
+from .kinds import BINDING, DELETE_OPTIONS, EVICTION, KINDS, TOKEN_REQUEST, Kind
 from .logs import LogProxy, locate
 from .negotiate import Form, negotiate
 from .patches import APPLY_PATCH, apply_patch, describe
 from .paths import Target, parse
 from .status import StatusError
+from .schema import type_of
 from .store import Store
 from .validation import check_unknown_fields
 from .watches import Watch
+from .validation.fields import FieldTypeError, normalize
 
 Object = dict[str, Any]
 
@@ -49,14 +51,15 @@ class Resources:
         authorizer: decides who may do what.
         tokens: makes the tokens of service accounts.
     """
-
         controllers: whether controllers run, so that every namespace comes to have its service account.
+
     def __init__(
         self, store: Store, logs: LogProxy, stopping: asyncio.Event, definitions: Definitions,
         *, authorizer: Authorizer, tokens: Tokens, controllers: bool = True,
     ) -> None:  # fmt: skip
         self._authorizer = authorizer
         self._tokens = tokens
+        self._controllers = controllers
         self._definitions = definitions
         self._controllers = controllers
         self._store = store
@@ -121,9 +124,9 @@ class Resources:
             case "patch":
                 return await self._patch(request, target, user)
             case "delete":
-                return await self._delete(request, target)
+                return await self._delete(request, target, user)
             case _:
-                return await self._delete_collection(request, target)
+                return await self._delete_collection(request, target, user)
 
     def _get(self, request: web.Request, target: Target) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
@@ -132,6 +135,8 @@ class Resources:
             if int(asked.version) > self._store.revision:
                 raise reads.too_large(int(asked.version), self._store.revision)
         entry = reads.get(self._store, target)
+        if is_set(request.query, "export"):
+            raise status.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
         return _object(request, target.kind, entry.body, form)
 
     def _list(self, request: web.Request, target: Target) -> web.Response:
@@ -165,7 +170,7 @@ class Resources:
 
     async def _create(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = self._write_options(request, "CreateOptions", target.kind, user)
+        how = self._write_options(request, "CreateOptions", target, user)
         kind = {"binding": BINDING, "eviction": EVICTION, "token": TOKEN_REQUEST}.get(target.subresource, target.kind)
         obj, duplicates = await _body(request, kind)
         if kind.rules is not None:
@@ -187,13 +192,13 @@ class Resources:
         return _written(request, kind, writes.create(self._store, target, obj, how, duplicates), form)
 
         await self._settle(target, obj)
-    async def _update(self, request: web.Request, target: Target, user: User) -> web.Response:
-        form = negotiate(request.headers.get("Accept", ""))
     async def _settle(self, target: Target, obj: Object) -> None:
         if self._controllers:
             await service_accounts.await_default(self._store, target.kind, target.namespace, obj)
 
-        how = self._write_options(request, "UpdateOptions", target.kind, user)
+    async def _update(self, request: web.Request, target: Target, user: User) -> web.Response:
+        form = negotiate(request.headers.get("Accept", ""))
+        how = self._write_options(request, "UpdateOptions", target, user)
         creates = not target.subresource and target.kind.kind in strategy.CREATE_ON_UPDATE
         if creates and self._store.get(target.kind, target.namespace, target.name) is None:
             asked = Attributes("create", target.kind.group, target.kind.plural, "", target.namespace, target.name)
@@ -213,7 +218,7 @@ class Resources:
 
     async def _try_patch(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = self._write_options(request, "PatchOptions", target.kind, user)
+        how = self._write_options(request, "PatchOptions", target, user)
         body = await request.read()
         content_type = request.headers.get("Content-Type", "")
         if media_type(content_type) == APPLY_PATCH:
@@ -222,8 +227,6 @@ class Resources:
                 raise _invalid_options(error)
             duplicates: list[str] = []
             obj = decode_body(body, "application/yaml", target.kind, duplicates)
-            return _written(request, target.kind, writes.apply(self._store, target, obj, how, duplicates), form)
-        if "force" in request.query:
             if self._store.get(target.kind, target.namespace, target.name) is None:
                 await self._settle(target, obj)
             raise _invalid_options(status.field_forbidden("force", "may not be specified for non-apply patch"))
@@ -231,20 +234,22 @@ class Resources:
         twice = duplicate_fields(body) if how.validation != "Ignore" else []
 
         def change(live: Object) -> tuple[Object, list[str]]:
+            return _written(request, target.kind, writes.apply(self._store, target, obj, how, duplicates), form)
+        if "force" in request.query:
             new = apply_patch(target.kind, live, body, content_type)
             said = describe(content_type, body, new)
             return new, check_unknown_fields(target.kind, new, how.validation, twice, patch=said)
 
         return _written(request, target.kind, writes.patch(self._store, target, change, how), form)
 
-    async def _delete(self, request: web.Request, target: Target) -> web.Response:
+    async def _delete(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = await _delete_options(request)
+        how, said = self._asking(await _delete_options(request), target, user)
         entry = self._store.get(target.kind, target.namespace, target.name)
         warnings = deletes.warnings(target.kind, how)
         if target.kind is DEFINITIONS:
             self._definitions.begin_delete(target, how)
-            how = options.DeleteOptions(how.dry_run, propagation=how.propagation, orphan=how.orphan)
+            how = replace(how, grace=None, uid="", version="")
         try:
             done = deletes.delete(self._store, target, how)
         except StatusError as error:
@@ -255,26 +260,27 @@ class Resources:
             return _object(request, target.kind, done.body, form, code=code, warnings=warnings)
         kind = target.kind
         details = {"name": target.name, "group": kind.group, "kind": kind.plural}
+        warnings = said + warnings
         if entry is not None:
             details["uid"] = entry.object()["metadata"]["uid"]
         return respond.success({key: value for key, value in details.items() if value}, code, warnings)
 
-    async def _delete_collection(self, request: web.Request, target: Target) -> web.Response:
+    async def _delete_collection(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = await _delete_options(request)
+        how, said = self._asking(await _delete_options(request), target, user)
         page = reads.page(self._store, target, options.list_options(request.query))
         if target.kind is DEFINITIONS:
             for entry in page.entries:
                 self._definitions.begin_delete(Target(DEFINITIONS, "", entry.name), how)
         deletes.delete_collection(self._store, target, page.entries, how)
         body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
-        return respond.answer(body, media_type=form.media_type, warnings=deletes.warnings(target.kind, how))
+        return respond.answer(body, media_type=form.media_type, warnings=said + deletes.warnings(target.kind, how))
 
-    def _write_options(self, request: web.Request, word: str, kind: Kind, user: User) -> options.WriteOptions:
+    def _write_options(self, request: web.Request, word: str, target: Target, user: User) -> options.WriteOptions:
+        kind = target.kind
         how = options.write_options(request.query, request.headers.get("User-Agent", ""), word)
         if not escalation.applies(kind, user):
             return how
-        how = replace(how, account_required=self._controllers)
 
         def guard(new: Object, old: Object | None) -> None:
             escalation.check(self._authorizer, kind, user, new, old)
@@ -319,10 +325,13 @@ async def _body(request: web.Request, kind: Kind) -> tuple[Object, list[str]]:
 
 async def _delete_options(request: web.Request) -> options.DeleteOptions:
     raw = await request.read()
-    if not raw.strip():
+    if not raw:
         return options.delete_options(None, request.query)
-    body = decode_body(raw, request.headers.get("Content-Type", ""), DELETE_OPTIONS)
-    check_unknown_fields(DELETE_OPTIONS, body, "Ignore")
+    body = decode_delete_options(raw, request.headers.get("Content-Type", ""))
+    try:
+        normalize(type_of(DELETE_OPTIONS), body)
+    except FieldTypeError as error:
+        raise status.bad_request(str(error)) from error
     return options.delete_options(body, request.query)
 
 

@@ -27,12 +27,44 @@ _LABELS = {
 
 
 def quote(text: str) -> str:
-    """Write a string as Go's ``%q`` does for ordinary text.
+    """Write a string as Go's ``%q`` does.
 
     Args:
         text: any text.
+
+    Example:
+        >>> print(quote('a "b"\\n\\u200b'))
+        "a \\"b\\"\\n\\u200b"
     """
-    return json.dumps(text, ensure_ascii=False)
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return f'"{"".join(map(_quoted, text))}"'
+
+
+_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+}
+
+
+def _quoted(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    code = ord(character)
+    if character.isprintable():
+        return character
+    if code < 0x20 or code == 0x7F:
+        return f"\\x{code:02x}"
+    if 0xD800 <= code < 0xE000:
+        return "\ufffd"  # no character at all
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def go_value(value: object) -> str:
@@ -186,9 +218,12 @@ def no_such_resource() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", {})
 
 
-def already_exists(kind: Kind, name: str) -> StatusError:
-    """Say that the name is taken."""
-    return StatusError(409, "AlreadyExists", f"{kind.resource_name} {quote(name)} already exists", _details(kind, name))
+def already_exists(kind: Kind, name: str, *, deleting: bool = False) -> StatusError:
+    """Say that the name is taken, perhaps by an object that is being deleted."""
+    text = f"{kind.resource_name} {quote(name)} already exists"
+    return StatusError(
+        409, "AlreadyExists", f"object is being deleted: {text}" if deleting else text, _details(kind, name)
+    )
 
 
 def generate_name_conflict(kind: Kind, name: str) -> StatusError:
@@ -219,14 +254,16 @@ def precondition_version(kind: Kind, name: str, wanted: str, found: str) -> Stat
 
 
 # Where the storage keeps what a PUT may create (kubernetes v1.34, pkg/registry/*/rest/storage_*.go).
-_STORAGE = {"services": "services/specs", "endpoints": "services/endpoints"}
+_STORAGE = {"services": "services/specs", "endpoints": "services/endpoints", "nodes": "minions"}
 
 
-def no_such_uid(kind: Kind, namespace: str, name: str, wanted: str) -> StatusError:
-    """Say that a PUT that would create an object names a uid, which only an object that exists can have."""
-    place = f"{namespace}/{name}" if kind.namespaced else name
-    key = f"/registry/{_STORAGE.get(kind.plural, kind.plural)}/{place}"
-    why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: "
+def other_uid(kind: Kind, namespace: str, name: str, wanted: str, found: str = "") -> StatusError:
+    """Say that a PUT names another uid than the object's; one that does not exist has none."""
+    storage = _STORAGE.get(kind.plural, kind.plural)
+    if kind.rules is not None or kind.plural == "customresourcedefinitions":
+        storage = f"{kind.group}/{storage}"
+    key = "/".join(["/registry", storage, *([namespace] if kind.namespaced else []), name])
+    why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
     text = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
     return conflict(kind, name, text)
 

@@ -143,7 +143,6 @@ def update(
     if not obj["metadata"].get("resourceVersion") and kind.rules is not None:
         error = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
         raise status.invalid(dataclasses.replace(kind, kind=kind.plural), target.name, [error])
-    _check_version_of(target, obj)
     uid, found = obj["metadata"].get("uid"), entry.object()["metadata"]["uid"]
     if uid and uid != found:
         raise status.other_uid(kind, target.namespace, target.name, uid, found)
@@ -155,6 +154,7 @@ def update(
 
 def replace(
     store: Store, target: Target, entry: Entry, new: Object, options: WriteOptions, *, owned: bool = False
+    _check_version_of(target, obj)
 ) -> Written:
     """Store a changed object: the common end of update, patch and apply.
 
@@ -172,8 +172,6 @@ def replace(
     kind = target.kind
     old = entry.object()
     meta, before = new["metadata"], old["metadata"]
-    if meta.get("uid") and meta["uid"] != before["uid"]:
-        raise status.precondition_uid(kind, target.name, meta["uid"], before["uid"])
     if meta.get("resourceVersion") not in {None, "", "0"} and meta["resourceVersion"] != before["resourceVersion"]:
         raise status.conflict(kind, target.name)
     meta["resourceVersion"] = before["resourceVersion"]
@@ -184,6 +182,8 @@ def replace(
         admission.admit_update(kind, new, old)
     # The metadata that a writer of a custom kind's status sends is recorded as theirs, although it is not taken.
     early = kind.rules is not None and target.subresource == STATUS and not owned
+    if meta.get("uid") and meta["uid"] != before["uid"]:
+        raise status.precondition_uid(kind, target.name, meta["uid"], before["uid"])
     if early:
         stamp = metadata.timestamp()
         track(kind, old, new, manager=options.manager, operation="Update", subresource=STATUS, now=stamp)

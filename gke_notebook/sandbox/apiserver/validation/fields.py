@@ -18,6 +18,7 @@ from gke_notebook.sandbox.apiserver.schema import LIST, MAP, Field, Type, empty,
 from gke_notebook.sandbox.apiserver.status import quote
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_WITH_UID = {f"meta.{name}" for name in ("ObjectMeta", "OwnerReference", "Preconditions")} | {"core.ObjectReference"}
 _LIMITS = {"int32": 2**31, "int64": 2**63}
 _STRAY = re.compile(r"\[\d+\]")
 
@@ -179,6 +180,8 @@ def _wrong(type_: Type, field: Field, path: str, value: Any, target: str) -> Fie
     if name == "number" and field.base in _LIMITS and not field.container:
         name = f"number {value}"
     where = _STRAY.sub("", path)
+    if target == "string" and type_.name in _WITH_UID and where.endswith("uid"):
+        target = "types.UID"
     return FieldTypeError(
         f"json: cannot unmarshal {name} into Go struct field {type_.go_name}.{where} of type {target}"
     )

@@ -168,7 +168,7 @@ def check_metadata_update(kind: Kind, new: Mapping[str, Any], old: Mapping[str, 
         if extra:
             listed = "[]string{" + ", ".join(go_value(name) for name in extra) + "}"
             text = "no new finalizers can be added if the object is being deleted, found new finalizers " + listed
-            errors.append(field_forbidden("metadata.finalizers", text))
+            errors += 2 * [field_forbidden("metadata.finalizers", text)]  # two checks find it, and both are named
     if not new.get("resourceVersion"):
         errors.append(invalid_value("metadata.resourceVersion", "", "must be specified for an update"))
     for names, absent in (
