@@ -144,12 +144,12 @@ def list_options(query: Mapping[str, str], *, single: bool = False) -> ListOptio
     initial = is_set(query, "sendInitialEvents") if "sendInitialEvents" in query else None
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     token = query.get("continue", "")
+    limit, timeout = max(0, integer(query, "limit")), max(0, integer(query, "timeoutSeconds"))
     errors = _watch_errors(match, token, initial) if watch else _list_errors(version, match, token, initial)
     if errors:
         raise _invalid("ListOptions", errors)
     if version and not (version.isascii() and version.isdigit() and len(version) <= 20 and int(version) < 2**64):
         error = status.invalid_value("resourceVersion", version, _number_error("ParseUint", version))
-    limit, timeout = max(0, integer(query, "limit")), max(0, integer(query, "timeoutSeconds"))
         raise status.bad_request(str(error) if watch or single else f"invalid resource version: {error}")
     if token and version not in {"", "0"} and not watch:
         raise status.bad_request("specifying resource version is not allowed when using continue")
@@ -314,12 +314,12 @@ def integer(query: Mapping[str, str], name: str) -> int:
     """
     if name not in query:
         return 0
+    text = query[name]
     try:
         value = int(text) if _INTEGER.fullmatch(text) else None
     except ValueError:
         value = None  # of more digits than are read
     if value is None or not -(2**63) <= value < 2**63:
-    text = query[name]
         raise status.bad_request(_number_error("ParseInt", text))
     return value
 

@@ -27,12 +27,12 @@ from .logs import LogProxy, locate
 from .negotiate import Form, negotiate
 from .patches import APPLY_PATCH, apply_patch, describe
 from .paths import Target, parse
-from .status import StatusError
 from .schema import type_of
+from .status import StatusError
 from .store import Store
 from .validation import check_unknown_fields
-from .watches import Watch
 from .validation.fields import FieldTypeError, normalize
+from .watches import Watch
 
 Object = dict[str, Any]
 
@@ -50,16 +50,16 @@ class Resources:
         definitions: the kinds that custom resource definitions have brought.
         authorizer: decides who may do what.
         tokens: makes the tokens of service accounts.
-    """
         controllers: whether controllers run, so that every namespace comes to have its service account.
+    """
 
     def __init__(
         self, store: Store, logs: LogProxy, stopping: asyncio.Event, definitions: Definitions,
         *, authorizer: Authorizer, tokens: Tokens, controllers: bool = True,
     ) -> None:  # fmt: skip
         self._authorizer = authorizer
-        self._tokens = tokens
         self._controllers = controllers
+        self._tokens = tokens
         self._definitions = definitions
         self._controllers = controllers
         self._store = store
@@ -130,13 +130,13 @@ class Resources:
 
     def _get(self, request: web.Request, target: Target) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
+        if is_set(request.query, "export"):
+            raise status.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
         if request.query.get("resourceVersion"):
             asked = options.list_options({"resourceVersion": request.query["resourceVersion"]}, single=True)
             if int(asked.version) > self._store.revision:
                 raise reads.too_large(int(asked.version), self._store.revision)
         entry = reads.get(self._store, target)
-        if is_set(request.query, "export"):
-            raise status.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
         return _object(request, target.kind, entry.body, form)
 
     def _list(self, request: web.Request, target: Target) -> web.Response:
@@ -189,9 +189,9 @@ class Resources:
             where = target.namespace
             body = msgspec.json.encode(review(self._authorizer, kind, obj, user, manager=how.manager, namespace=where))
             return respond.answer(body, 201, media_type=form.media_type, warnings=warnings)
+        await self._settle(target, obj)
         return _written(request, kind, writes.create(self._store, target, obj, how, duplicates), form)
 
-        await self._settle(target, obj)
     async def _settle(self, target: Target, obj: Object) -> None:
         if self._controllers:
             await service_accounts.await_default(self._store, target.kind, target.namespace, obj)
@@ -229,13 +229,13 @@ class Resources:
             obj = decode_body(body, "application/yaml", target.kind, duplicates)
             if self._store.get(target.kind, target.namespace, target.name) is None:
                 await self._settle(target, obj)
+            return _written(request, target.kind, writes.apply(self._store, target, obj, how, duplicates), form)
+        if "force" in request.query:
             raise _invalid_options(status.field_forbidden("force", "may not be specified for non-apply patch"))
 
         twice = duplicate_fields(body) if how.validation != "Ignore" else []
 
         def change(live: Object) -> tuple[Object, list[str]]:
-            return _written(request, target.kind, writes.apply(self._store, target, obj, how, duplicates), form)
-        if "force" in request.query:
             new = apply_patch(target.kind, live, body, content_type)
             said = describe(content_type, body, new)
             return new, check_unknown_fields(target.kind, new, how.validation, twice, patch=said)
@@ -255,12 +255,12 @@ class Resources:
         except StatusError as error:
             error.warnings += warnings
             raise
+        warnings = said + warnings
         code = 202 if not done.gone and how.orphan is False else 200
         if done.body is not None:
             return _object(request, target.kind, done.body, form, code=code, warnings=warnings)
         kind = target.kind
         details = {"name": target.name, "group": kind.group, "kind": kind.plural}
-        warnings = said + warnings
         if entry is not None:
             details["uid"] = entry.object()["metadata"]["uid"]
         return respond.success({key: value for key, value in details.items() if value}, code, warnings)

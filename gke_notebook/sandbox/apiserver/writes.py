@@ -146,6 +146,7 @@ def update(
     uid, found = obj["metadata"].get("uid"), entry.object()["metadata"]["uid"]
     if uid and uid != found:
         raise status.other_uid(kind, target.namespace, target.name, uid, found)
+    _check_version_of(target, obj)
     with _said(warnings):
         written = replace(store, target, entry, obj, options)
     written.warnings[:0] = warnings
@@ -154,7 +155,6 @@ def update(
 
 def replace(
     store: Store, target: Target, entry: Entry, new: Object, options: WriteOptions, *, owned: bool = False
-    _check_version_of(target, obj)
 ) -> Written:
     """Store a changed object: the common end of update, patch and apply.
 
@@ -174,6 +174,8 @@ def replace(
     meta, before = new["metadata"], old["metadata"]
     if meta.get("resourceVersion") not in {None, "", "0"} and meta["resourceVersion"] != before["resourceVersion"]:
         raise status.conflict(kind, target.name)
+    if meta.get("uid") and meta["uid"] != before["uid"]:
+        raise status.precondition_uid(kind, target.name, meta["uid"], before["uid"])
     meta["resourceVersion"] = before["resourceVersion"]
     metadata.carry_over(meta, before)
     if options.guard is not None:
@@ -182,8 +184,6 @@ def replace(
         admission.admit_update(kind, new, old)
     # The metadata that a writer of a custom kind's status sends is recorded as theirs, although it is not taken.
     early = kind.rules is not None and target.subresource == STATUS and not owned
-    if meta.get("uid") and meta["uid"] != before["uid"]:
-        raise status.precondition_uid(kind, target.name, meta["uid"], before["uid"])
     if early:
         stamp = metadata.timestamp()
         track(kind, old, new, manager=options.manager, operation="Update", subresource=STATUS, now=stamp)
