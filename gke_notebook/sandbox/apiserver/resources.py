@@ -22,7 +22,7 @@ from .authorization.tokens import Tokens
 from .crd.definition_rules import DEFINITIONS
 from .crd.definitions import Definitions
 from .decode import decode_body, decode_delete_options, duplicate_fields, media_type
-from .kinds import BINDING, DELETE_OPTIONS, EVICTION, KINDS, TOKEN_REQUEST, Kind
+from .kinds import BINDING, DELETE_OPTIONS, EVICTION, TOKEN_REQUEST, Kind
 from .logs import LogProxy, locate
 from .negotiate import Form, negotiate
 from .patches import APPLY_PATCH, apply_patch, describe
@@ -61,7 +61,6 @@ class Resources:
         self._controllers = controllers
         self._tokens = tokens
         self._definitions = definitions
-        self._controllers = controllers
         self._store = store
         self._logs = logs
         self._stopping = stopping
@@ -244,7 +243,7 @@ class Resources:
 
     async def _delete(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how, said = self._asking(await _delete_options(request), target, user)
+        how = await _delete_options(request)
         entry = self._store.get(target.kind, target.namespace, target.name)
         warnings = deletes.warnings(target.kind, how)
         if target.kind is DEFINITIONS:
@@ -255,7 +254,6 @@ class Resources:
         except StatusError as error:
             error.warnings += warnings
             raise
-        warnings = said + warnings
         code = 202 if not done.gone and how.orphan is False else 200
         if done.body is not None:
             return _object(request, target.kind, done.body, form, code=code, warnings=warnings)
@@ -267,18 +265,19 @@ class Resources:
 
     async def _delete_collection(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how, said = self._asking(await _delete_options(request), target, user)
+        how = await _delete_options(request)
         page = reads.page(self._store, target, options.list_options(request.query))
         if target.kind is DEFINITIONS:
             for entry in page.entries:
                 self._definitions.begin_delete(Target(DEFINITIONS, "", entry.name), how)
         deletes.delete_collection(self._store, target, page.entries, how)
         body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
-        return respond.answer(body, media_type=form.media_type, warnings=said + deletes.warnings(target.kind, how))
+        return respond.answer(body, media_type=form.media_type, warnings=deletes.warnings(target.kind, how))
 
     def _write_options(self, request: web.Request, word: str, target: Target, user: User) -> options.WriteOptions:
         kind = target.kind
         how = options.write_options(request.query, request.headers.get("User-Agent", ""), word)
+        how = replace(how, account_required=self._controllers)
         if not escalation.applies(kind, user):
             return how
 
