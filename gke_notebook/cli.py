@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gke_notebook._version import __version__
 from gke_notebook.errors import GkeNotebookError
+from gke_notebook.prices import add_parsers as add_prices
+from gke_notebook.prices import run as run_prices
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,6 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="run a real control plane, whose programs lie in DIR, in place of the embedded one (default: the folder "
         "named by KUBEBUILDER_ASSETS, if it is set); `make control-plane` builds one",
     )  # fmt: skip
+    up.add_argument(
+        "--clock", type=float, default=0.0, metavar="N",
+        help="let its GKE create nodes N times as fast as the real one (default: as before, or 20)",
+    )  # fmt: skip
     up.add_argument("--json", action="store_true", help="print the status as JSON")
 
     down = verbs.add_parser("down", help="end the sandbox and all its processes, and remove its files")
@@ -44,9 +50,13 @@ def build_parser() -> argparse.ArgumentParser:
     show = verbs.add_parser("status", help="say what runs and where; exit code 3 when nothing does")
     show.add_argument("--json", action="store_true", help="print JSON: the endpoints, the kubeconfig file, the options")
 
+    clock = verbs.add_parser("clock", help="say, or set, how much faster than the real one its GKE creates nodes")
+    clock.add_argument("factor", type=float, nargs="?", default=None, metavar="N", help="the new factor, 0.1 to 10000")
+
     verbs.add_parser(
         "kubeconfig", help="print the path of the kubeconfig file: export KUBECONFIG=$(gke-notebook sandbox kubeconfig)"
     )
+    add_prices(commands)
     return parser
 
 
@@ -61,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = build_parser().parse_args(argv)
     try:
-        return _sandbox(arguments)
+        return run_prices(arguments) if arguments.command == "prices" else _sandbox(arguments)
     except GkeNotebookError as error:
         print(f"gke-notebook: {error}", file=sys.stderr)
         return 1
@@ -79,11 +89,15 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         if not 0 <= arguments.simulated_nodes <= 5000:
             print("gke-notebook: --simulated-nodes must be between 0 and 5000", file=sys.stderr)
             return 2
+        if arguments.clock and not 0.1 <= arguments.clock <= 10_000:
+            print("gke-notebook: --clock must be between 0.1 and 10000", file=sys.stderr)
+            return 2
         options = Options(
             runtimes=tuple(parse_runtime(text) for text in arguments.runtime),
             simulated_nodes=arguments.simulated_nodes,
             port=arguments.port,
             control_plane=str(Path(arguments.control_plane).expanduser().absolute()) if arguments.control_plane else "",
+            clock=arguments.clock,
         )
         running, started = control.up(home, options)
         if arguments.json:
@@ -104,6 +118,8 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         return 3
     if arguments.verb == "kubeconfig":
         print(found.kubeconfig)
+    elif arguments.verb == "clock":
+        print(f"{control.clock(found, arguments.factor):g}")
     elif arguments.json:
         print(msgspec.json.encode(found).decode())
     else:

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -145,6 +146,58 @@ def down(home: Home, *, keep: bool = False) -> bool:
             with contextlib.suppress(OSError):
                 home.root.parent.rmdir()  # only when nothing else is in it
         return was_up
+
+
+def clock(running: Running, factor: float | None = None) -> float:
+    """Say, or set, how many times faster than real ones the delays of a sandbox's GKE are.
+
+    Args:
+        running: the sandbox, from `status`.
+        factor: the new factor; None to ask only.
+
+    Raises:
+        InvalidInput: the factor is out of bounds.
+        SandboxFailed: the sandbox does not answer.
+    """
+    method, body = ("GET", None) if factor is None else ("PUT", {"factor": factor})
+    return float(own_api(running, method, "clock", body)["factor"])
+
+
+def own_api(running: Running, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Ask what only a sandbox has: its machines, faults and clock (`gke_notebook.sandbox.gke` has the contract).
+
+    Args:
+        running: the sandbox, from `status`.
+        method: the HTTP method.
+        path: below ``/sandbox/v1/``.
+        body: what is sent as JSON.
+
+    Raises:
+        InvalidInput: it was refused; the text is the sandbox's.
+        SandboxFailed: the sandbox does not answer.
+    """
+    import urllib.error
+    import urllib.request
+
+    request = urllib.request.Request(  # noqa: S310 - the address is the sandbox's own
+        f"{running.gke}/sandbox/v1/{path}",
+        data=None if body is None else msgspec.json.encode(body),
+        method=method,
+        headers={"Authorization": f"Bearer {Path(running.token_file).read_text().strip()}"},
+    )
+    # A proxy of the environment has no business with loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_START_SECONDS) as response:
+            return dict(msgspec.json.decode(response.read()))
+    except urllib.error.HTTPError as error:
+        try:
+            text = str(msgspec.json.decode(error.read())["error"]["message"])
+        except (msgspec.DecodeError, KeyError, TypeError):
+            text = f"HTTP status {error.code}"
+        raise InvalidInput(text) from None
+    except OSError as error:
+        raise SandboxFailed(f"the sandbox's GKE at {running.gke} does not answer: {error}") from None
 
 
 def _stop(home: Home) -> None:

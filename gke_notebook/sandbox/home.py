@@ -71,6 +71,11 @@ class Home:
         return self.root / "data"
 
     @property
+    def fleet_file(self) -> Path:
+        """The node pools, machines and operations of its GKE, mode 0600."""
+        return self.root / "gke.json"
+
+    @property
     def control_plane(self) -> Path:
         """What a real control plane keeps: etcd's data, keys, kubeconfigs of its components."""
         return self.root / "control-plane"

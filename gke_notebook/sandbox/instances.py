@@ -35,6 +35,7 @@ class Instance(msgspec.Struct, omit_defaults=True):
         booted: whether its kubelet runs, so that it is (or is to be) a Node.
         accelerator: the GPU type, empty without one.
         accelerator_count: GPUs, or chips of a TPU.
+        devices: what a pod can request of them: more than there are where GPUs are shared or partitioned.
         tpu_accelerator: the value of the label `cloud.google.com/gke-tpu-accelerator`, empty without a TPU.
         tpu_topology: the topology of its slice.
         provisioning: ``standard``, ``spot``, ``preemptible`` or ``flex-start``.
@@ -62,6 +63,7 @@ class Instance(msgspec.Struct, omit_defaults=True):
     booted: bool = False
     accelerator: str = ""
     accelerator_count: int = 0
+    devices: int = 0
     tpu_accelerator: str = ""
     tpu_topology: str = ""
     provisioning: str = "standard"

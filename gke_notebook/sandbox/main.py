@@ -81,11 +81,11 @@ class Sandbox:
         from gke_notebook.cluster.connection import Connection, static_token
         from gke_notebook.sandbox import certificates, kubeconfig
         from gke_notebook.sandbox.embedded import LOOPBACK, listen, serve
-        from gke_notebook.sandbox.gke.app import GkeState
         from gke_notebook.sandbox.gke.app import create_app as create_gke_app
+        from gke_notebook.sandbox.gke.keeper import Keeper, open_fleet
+        from gke_notebook.sandbox.gke.resources import Settings
         from gke_notebook.sandbox.metrics.app import MetricsState
         from gke_notebook.sandbox.metrics.app import create_app as create_metrics_app
-        from gke_notebook.sandbox.pools import default_pools
 
         pems = certificates.ensure(self.home.tls)
         token = read_or_make_token(self.home.token_file)
@@ -106,8 +106,9 @@ class Sandbox:
         )  # fmt: skip
         self._publish()
 
-        pools = default_pools(self.options.simulated_nodes)
-        gke = GkeState(pools=pools, endpoint=f"{LOOPBACK}:{ports.kubernetes}", authority_pem=authority, token=token)
+        fleet = open_fleet(self.home.fleet_file, self.options.simulated_nodes, self.options.clock)
+        keeper = Keeper(fleet, self.home.fleet_file)
+        gke = Settings(endpoint=f"{LOOPBACK}:{ports.kubernetes}", authority_pem=authority, token=token)
         connection = Connection(
             server, context="sandbox", tls=ssl.create_default_context(cafile=str(pems.authority)),
             token=static_token(token),
@@ -117,19 +118,21 @@ class Sandbox:
             server=server, token=token, authority=str(pems.authority), kubelet_token=kubelet_token,
             certificate=str(pems.certificate), key=str(pems.key), directory=str(self.home.pods), options=self.options,
             controllers=not self.options.control_plane, client_authority=plane.client_authority,
+            gke=self.running.gke,
         )  # fmt: skip
         runners: list[web.AppRunner] = []
         try:
             if await self._unless_stopped(plane.start()):
                 runners = [
-                    await serve(create_gke_app(gke), sockets[0]),
+                    await serve(create_gke_app(keeper, gke), sockets[0]),
                     await serve(create_metrics_app(metrics), sockets[1]),
                 ]
-                keeper = asyncio.create_task(self._keep_agents(settings))
+                tasks = [asyncio.create_task(keeper.run()), asyncio.create_task(self._keep_agents(settings))]
                 await self.stopping.wait()
-                keeper.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await keeper
+                for task in tasks:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
         finally:
             await self._stop_agents()
             for runner in runners:

@@ -16,13 +16,15 @@ class Options(msgspec.Struct, frozen=True):
 
     `runtimes` are pairs of an image pattern and the interpreter that stands for such images;
     `simulated_nodes` is how many nodes without processes to add; `port` is the API server's, 0 for any free one;
-    `control_plane` is the folder of a real control plane's programs, empty for the embedded one.
+    `control_plane` is the folder of a real control plane's programs, empty for the embedded one; `clock` is how many
+    times faster than real ones the delays of its GKE are, 0 for what it was before, or 20.
     """
 
     runtimes: tuple[tuple[str, str], ...] = ()
     simulated_nodes: int = 0
     port: int = 0
     control_plane: str = ""
+    clock: float = 0.0
 
 
 def parse_runtime(text: str) -> tuple[str, str]:
@@ -84,7 +86,8 @@ class AgentSettings(msgspec.Struct, frozen=True):
     """What the main process tells the agents on their standard input: it holds tokens, so it is never an argument.
 
     `controllers` says whether to run ours, which a real control plane replaces; `client_authority` is the PEM file of
-    the authority whose client certificates the node agent accepts.
+    the authority whose client certificates the node agent accepts; `gke` is the address of the sandbox's GKE, whose
+    machines the nodes are.
     """
 
     server: str
@@ -97,3 +100,4 @@ class AgentSettings(msgspec.Struct, frozen=True):
     options: Options
     controllers: bool = True
     client_authority: str = ""
+    gke: str = ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 PROJECT = "sandbox"
 LOCATION = "us-central1"
 ZONE = "us-central1-a"
 CLUSTER = "sandbox"
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True)
@@ -55,3 +58,24 @@ def default_pools(simulated_nodes: int = 0) -> tuple[NodePool, ...]:
             NodePool("simulated-pool", "e2-standard-32", simulated_nodes, 32, 128, runs_processes=False, max_pods=110)
         )
     return tuple(pools)
+
+
+def node_names(pool: NodePool) -> list[str]:
+    """Give the names of a pool's nodes: the same at each start.
+
+    Args:
+        pool: the pool.
+
+    Example:
+        >>> node_names(NodePool("l4-pool", "g2-standard-24", 1, 24, 96))[0].startswith("gke-sandbox-l4-pool-")
+        True
+    """
+    group = hashlib.sha256(f"{CLUSTER}/{pool.name}".encode()).hexdigest()[:8]
+    given: dict[str, None] = {}
+    attempt = 0
+    while len(given) < pool.count:
+        digest = hashlib.sha256(f"{pool.name}/{attempt}".encode()).digest()
+        ending = "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:4])
+        given[f"gke-{CLUSTER}-{pool.name[:36]}-{group}-{ending}"] = None
+        attempt += 1
+    return list(given)

@@ -13,11 +13,13 @@ from gke_notebook.cloud.clusters import ENDPOINT
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import NAMESPACES
 from gke_notebook.errors import ClusterUnreachable, InvalidInput, NotConnected
-from gke_notebook.sandbox.gke.app import GkeState, create_app
+from gke_notebook.sandbox.gke.app import create_app
+from gke_notebook.sandbox.gke.keeper import Keeper
+from gke_notebook.sandbox.gke.resources import Settings
 from gke_notebook.sandbox.gke.resources import cluster as cluster_resource
-from gke_notebook.sandbox.pools import default_pools
 from tests.support.apiserver import TOKEN, running_server, test_certificates
 from tests.support.apps import serving
+from tests.support.google import new_fleet
 from tests.support.rude import ok, rude_server, slam, text
 
 
@@ -31,7 +33,11 @@ def signed_in(monkeypatch, tmp_path):
 
 
 def state(endpoint="127.0.0.1:6443"):
-    return GkeState(default_pools(), endpoint, test_certificates().authority.read_text(), TOKEN)
+    return Settings(endpoint, test_certificates().authority.read_text(), TOKEN)
+
+
+def gke_app(settings):
+    return create_app(Keeper(new_fleet()), settings)
 
 
 async def resolved(monkeypatch, url, *name):
@@ -42,7 +48,7 @@ async def resolved(monkeypatch, url, *name):
 async def test_the_connection_works_end_to_end(monkeypatch):
     async with (
         running_server(tls=True) as server,
-        serving(create_app(state(server.server.removeprefix("https://")))) as url,
+        serving(gke_app(state(server.server.removeprefix("https://")))) as url,
     ):
         connection = await resolved(monkeypatch, url, "sandbox", "us-central1", "sandbox")
         assert (connection.server, connection.context) == (server.server, "sandbox/us-central1/sandbox")
@@ -53,7 +59,7 @@ async def test_the_connection_works_end_to_end(monkeypatch):
 
 
 async def test_a_token_file_is_read_again(monkeypatch, signed_in):
-    async with serving(create_app(state())) as url:
+    async with serving(gke_app(state())) as url:
         connection = await resolved(monkeypatch, url, "sandbox", "us-central1", "sandbox")
     signed_in.write_text("another\n")
     assert await connection.token(False) == TOKEN
@@ -61,7 +67,7 @@ async def test_a_token_file_is_read_again(monkeypatch, signed_in):
 
 
 async def test_any_location(monkeypatch):
-    async with serving(create_app(state())) as url:
+    async with serving(gke_app(state())) as url:
         connection = await resolved(monkeypatch, url, "sandbox", "-", "sandbox")
         assert connection.context == "sandbox/us-central1/sandbox"
         with pytest.raises(
@@ -74,7 +80,7 @@ async def test_any_location(monkeypatch):
     ("location", "name"), [("us-central1", "sandbx"), ("europe-west4", "sandbox"), ("us-central", "sandbox")]
 )
 async def test_the_nearest_cluster_is_named(monkeypatch, location, name):
-    async with serving(create_app(state())) as url:
+    async with serving(gke_app(state())) as url:
         with pytest.raises(InvalidInput, match=r"did you mean 'sandbox/us-central1/sandbox'\?"):
             await resolved(monkeypatch, url, "sandbox", location, name)
 
@@ -86,14 +92,14 @@ async def test_a_project_without_clusters(monkeypatch):
 
 
 async def test_another_project_is_refused(monkeypatch):
-    async with serving(create_app(state())) as url:
+    async with serving(gke_app(state())) as url:
         with pytest.raises(NotConnected, match=r"may not look up clusters in project other.*container\.clusters\.get"):
             await resolved(monkeypatch, url, "other", "us-central1", "sandbox")
 
 
 async def test_a_wrong_token_is_refused_without_being_shown(monkeypatch, signed_in):
     signed_in.write_text("wrong-token")
-    async with serving(create_app(state())) as url:
+    async with serving(gke_app(state())) as url:
         with pytest.raises(
             NotConnected, match=r"GKE API does not accept the Google credentials|no longer good"
         ) as caught:
@@ -134,7 +140,7 @@ def test_a_bad_token_file(signed_in, content, said):
 
 
 async def described(monkeypatch, **changes):
-    async with rude_server(ok({**cluster_resource(state()), **changes})) as rude:
+    async with rude_server(ok({**cluster_resource(new_fleet().state, state()), **changes})) as rude:
         return await resolved(monkeypatch, rude.url, "sandbox", "us-central1", "sandbox")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from gke_notebook.cluster.resources import LEASES, NODES, PODS
-from gke_notebook.sandbox.node import machines
+from gke_notebook.sandbox.pools import node_names
 from tests.support.node import GPU, POOL, Bench, bench, pod
 
 
@@ -27,7 +27,7 @@ def conditions(found: dict) -> dict[str, str]:
 
 
 async def test_nodes_are_registered_as_gke_registers_them(here: Bench) -> None:
-    name = machines.node_names(GPU)[0]
+    name = node_names(GPU)[0]
     node = await here.client.get(NODES, name)
     assert node["metadata"]["labels"]["cloud.google.com/gke-accelerator"] == "nvidia-l4"
     assert node["metadata"]["labels"]["gke-notebook.dev/simulated"] == "true"
@@ -42,7 +42,7 @@ async def test_nodes_are_registered_as_gke_registers_them(here: Bench) -> None:
         if len(leases["items"]) == 2:
             break
         await asyncio.sleep(0.05)
-    assert {lease["spec"]["holderIdentity"] for lease in leases["items"]} == {name, machines.node_names(POOL)[0]}
+    assert {lease["spec"]["holderIdentity"] for lease in leases["items"]} == {name, node_names(POOL)[0]}
 
 
 async def test_success(here: Bench) -> None:

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import NODES, PODS
-from gke_notebook.sandbox.node import machines
+from gke_notebook.sandbox.pools import node_names
 from tests.support.apiserver import KUBELET_TOKEN, TOKEN, running_server, test_certificates
 from tests.support.node import POOL, SIMULATED, Bench, bench, client_certificate, node_config, pod, running_agent
 
@@ -84,7 +84,7 @@ async def test_much_output_of_many_pods_is_whole(here: Bench) -> None:
 
 
 async def test_the_kubelets_server_wants_its_token(here: Bench) -> None:
-    node = await here.client.get(NODES, machines.node_names(POOL)[0])
+    node = await here.client.get(NODES, node_names(POOL)[0])
     base = f"https://127.0.0.1:{node['status']['daemonEndpoints']['kubeletEndpoint']['Port']}"
     tls = ssl.create_default_context(cafile=str(test_certificates().authority))
     await here.create(pod("busy", "print(sum(range(10**6)), flush=True)\nimport time; time.sleep(300)"))
@@ -111,7 +111,7 @@ async def test_the_kubelets_server_wants_its_token(here: Bench) -> None:
 async def test_the_kubelets_server_takes_a_client_certificate(tmp_path: Path) -> None:
     authority, certificate, key = client_certificate(tmp_path)
     async with bench(tmp_path / "pods", client_authority=authority) as here:
-        node = await here.client.get(NODES, machines.node_names(POOL)[0])
+        node = await here.client.get(NODES, node_names(POOL)[0])
         url = f"https://127.0.0.1:{node['status']['daemonEndpoints']['kubeletEndpoint']['Port']}/healthz"
         statuses = []
         for present in (False, True):
@@ -125,7 +125,7 @@ async def test_the_kubelets_server_takes_a_client_certificate(tmp_path: Path) ->
 
 
 async def test_a_thousand_pretended_pods(here: Bench) -> None:
-    nodes = machines.node_names(SIMULATED)
+    nodes = node_names(SIMULATED)
     bodies = []
     for number in range(1000):
         body = pod(f"p-{number}", "print(1)", SIMULATED)

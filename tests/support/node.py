@@ -14,8 +14,7 @@ from gke_notebook.cluster.connection import Connection
 from gke_notebook.cluster.resources import CONFIG_MAPS, EVENTS, PODS
 from gke_notebook.errors import ApiError
 from gke_notebook.sandbox import node
-from gke_notebook.sandbox.node import machines
-from gke_notebook.sandbox.pools import NodePool
+from gke_notebook.sandbox.pools import NodePool, node_names
 from tests.support.apiserver import KUBELET_TOKEN, running_server, test_certificates
 
 POOL = NodePool("cpu", "e2-standard-32", 1, 32, 128)
@@ -42,7 +41,7 @@ def pod(name: str, code: str | list[str] = "", pool: NodePool = POOL, **spec: An
     return {
         "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
         "spec": {
-            "nodeName": machines.node_names(pool)[0], "restartPolicy": "Never", "containers": [container],
+            "nodeName": node_names(pool)[0], "restartPolicy": "Never", "containers": [container],
             "tolerations": [{"operator": "Exists"}], "terminationGracePeriodSeconds": 30, **spec,
         },
     }  # fmt: skip

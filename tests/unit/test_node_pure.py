@@ -17,7 +17,7 @@ from gke_notebook.sandbox import quantity
 from gke_notebook.sandbox.node import images, machines, reaper, status, usage
 from gke_notebook.sandbox.node.ports import PortTable
 from gke_notebook.sandbox.node.status import Backoff, ContainerRecord
-from gke_notebook.sandbox.pools import NodePool, default_pools
+from gke_notebook.sandbox.pools import NodePool, default_pools, node_names
 from gke_notebook.sandbox.requests import requests
 
 NOW = "2026-01-01T00:00:00Z"
@@ -61,9 +61,9 @@ def test_gke_reserves_what_it_documents() -> None:
 
 def test_node_names_are_stable_and_unique() -> None:
     for pool in (*default_pools(10), NodePool("big", "e2-standard-2", 2000, 2, 8)):
-        names = machines.node_names(pool)
+        names = node_names(pool)
         assert len(set(names)) == pool.count
-        assert names == machines.node_names(pool)
+        assert names == node_names(pool)
         assert all(len(name) <= 63 for name in names)
 
 

@@ -11,22 +11,25 @@ One port serves them all, each with the bearer token of the sandbox:
 
 The sandbox's own part:
 
-=======================================  ===============================================================================
-``GET instances?since=N&timeout=30``     an `instances.Notice`: every machine. Answers at once when the fleet's revision is
-                                         not ``N``, else waits up to ``timeout`` seconds (at most 60) for the next change
-``GET instances/NAME``                   one `instances.Instance`
-``POST instances/NAME:preempt``          Compute Engine takes a spot machine back: STOPPING, at most 30 real seconds of
-                                         notice, gone; its group then tries to make it again. 400 for one that is not spot
-``POST instances/NAME:stopped``          the node agent says that the shutdown is done; a machine that stops goes at once
-``GET faults``                           ``{"faults": [Fault, ...]}``, see `faults.Fault`
-``POST faults``                          adds one; answers it with its id
-``DELETE faults/ID``, ``DELETE faults``  removes one, or all
-``GET clock``, ``PUT clock``             ``{"factor": 20.0, "now": seconds since 1970}``; PUT takes ``{"factor": N}``. A delay
-                                         of real GKE divided by the factor is the delay here
-``GET reservations``, ``POST ...``       the reservations; POST takes Compute Engine's ``Reservation`` (see `reservations`)
-=======================================  ===============================================================================
+``GET instances?since=N&timeout=30``
+    an `instances.Notice`: every machine. Answers at once when the fleet's revision is not ``N``, else waits up to
+    ``timeout`` seconds (at most 60) for the next change.
+``GET instances/NAME``
+    one `instances.Instance`.
+``POST instances/NAME:preempt``
+    Compute Engine takes a spot machine back: STOPPING, at most 30 real seconds of notice, gone; its group then tries to
+    make it again. 400 for one that is not spot.
+``POST instances/NAME:stopped``
+    the node agent says that the shutdown is done; a machine that stops goes at once.
+``GET faults``, ``POST faults``
+    ``{"faults": [Fault, ...]}``, see `faults.Fault`; POST adds one and answers it with its id.
+``DELETE faults/ID``, ``DELETE faults``
+    removes one, or all; machines that wait for capacity are tried again at once.
+``GET clock``, ``PUT clock``
+    ``{"factor": 20.0, "now": seconds since 1970}``; PUT takes ``{"factor": N}``. A delay of real GKE divided by the
+    factor is the delay here.
 
-Machines that a group could not get stay in its managed instances as ``CREATING`` with the errors of the last attempt (codes
-``ZONE_RESOURCE_POOL_EXHAUSTED``, ``QUOTA_EXCEEDED``, ``RESERVATION_...``), as in Compute Engine, and are tried again; who gives
-up deletes them with ``deleteInstances``.
+Machines that a group could not get stay in its managed instances as ``CREATING`` with the errors of the last attempt
+(``ZONE_RESOURCE_POOL_EXHAUSTED``, ``QUOTA_EXCEEDED``, ``RESERVATION_...``), as in Compute Engine, and are tried again;
+who gives up deletes them with ``deleteInstances``.
 """

@@ -1,48 +1,52 @@
-"""The GKE API over REST, reading only: clusters, node pools, operations, server configuration.
+"""The web application of the sandbox's Google Cloud: who may ask, which API is asked, how errors are written.
 
-Paths are those of google.cloud.container_v1 over REST (2.67.0) and of gcloud 528: `locations/` and the older `zones/`.
+Paths are those of google.cloud.container_v1 over REST (2.67.0), of gcloud 528 and of the others' discovery documents.
 """
 
 from __future__ import annotations
 
-import re
+import logging
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from gke_notebook.sandbox import loopback
-from gke_notebook.sandbox.gke.resources import GkeState, Object, cluster, node_pool, server_config
-from gke_notebook.sandbox.pools import CLUSTER, LOCATION, PROJECT
+from gke_notebook.sandbox.gke import cloudquotas, compute, container, own_api
+from gke_notebook.sandbox.gke.failures import ApiFailure
+from gke_notebook.sandbox.gke.keeper import Keeper
+from gke_notebook.sandbox.gke.resources import Settings
 
-__all__ = ["GkeState", "answer", "create_app"]
+Object = dict[str, Any]
+_log = logging.getLogger(__name__)
 
-_PATH = re.compile(
-    r"/v1(?:alpha1|beta1)?/projects/(?P<project>[^/:]+)/(?P<form>locations|zones)/(?P<location>[^/:]+)/(?P<rest>[^:]+)"
-)
-_BELOW = re.compile(
-    r"(?P<config>server[cC]onfig)"
-    r"|operations(?:/(?P<operation>[^/]+))?"
-    r"|clusters(?:/(?P<cluster>[^/]+)(?P<pools>/nodePools(?:/(?P<pool>[^/]+))?)?)?"
-)
 _SIGN_IN = "Expected OAuth 2 access token, login cookie or other valid authentication credential."
-# google.rpc.Code by HTTP status, as googleapis map them (google/rpc/code.proto).
-_CODES = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 501: "UNIMPLEMENTED"}
+_FAULT_TEXTS = {
+    403: "The caller does not have permission",
+    429: "Quota exceeded for quota metric 'All requests' and limit 'All requests per minute' of service "
+    "'{api}.googleapis.com'.",
+    500: "Internal error encountered.",
+    503: "The service is currently unavailable.",
+}
+MOST_BODY = 2**20  # bytes of a request; a node pool is a few thousand
 
 
-def create_app(state: GkeState) -> web.Application:
+def create_app(keeper: Keeper, settings: Settings) -> web.Application:
     """Make the web application.
 
     Args:
-        state: what the API knows.
+        keeper: of the fleet that it shows and changes.
+        settings: where the cluster is, and who may ask.
     """
 
     async def handle(request: web.Request) -> web.Response:
-        given = request.headers.get("Authorization", "")
-        if not loopback.has_token(request, state.token):
-            what = "had invalid" if given else "is missing required"
-            code, body = error(401, f"Request {what} authentication credential{'s' if given else ''}. {_SIGN_IN}")
-        else:
-            code, body = answer(state, request.method, request.path)
+        api = api_of(request.path)
+        try:
+            _sign_in(request, settings.token)
+            raw = await request.read()
+            code, body = await _answer(keeper, settings, request, api, raw)
+        except ApiFailure as failure:
+            code, body = failure.code, failure.body(compute=api == "compute")
         return web.Response(
             status=code,
             body=msgspec.json.encode(body),
@@ -50,56 +54,53 @@ def create_app(state: GkeState) -> web.Application:
             headers={"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'} if code == 401 else None,
         )
 
-    app = web.Application(middlewares=[loopback.refuse_foreign])
+    app = web.Application(middlewares=[loopback.refuse_foreign], client_max_size=MOST_BODY)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
 
 
-def answer(state: GkeState, method: str, path: str) -> tuple[int, Object]:
-    """Answer one request that has been authenticated.
+def _sign_in(request: web.Request, token: str) -> None:
+    if loopback.has_token(request, token):
+        return
+    given = request.headers.get("Authorization", "")
+    what = "had invalid" if given else "is missing required"
+    raise ApiFailure(401, f"Request {what} authentication credential{'s' if given else ''}. {_SIGN_IN}")
+
+
+def api_of(path: str) -> str:
+    """Say which API a path belongs to: ``container``, ``compute``, ``cloudquotas``, ``billing`` or ``sandbox``.
 
     Args:
-        state: what the API knows.
-        method: the HTTP method.
         path: the path, decoded.
 
-    Returns:
-        The HTTP status and the body.
+    Example:
+        >>> api_of("/compute/v1/projects/p/zones")
+        'compute'
     """
-    if method not in {"GET", "HEAD"}:
-        return error(501, "The sandbox does not change clusters or node pools; `gke-notebook sandbox up` sets them.")
-    found = _PATH.fullmatch(path)
-    below = _BELOW.fullmatch(found["rest"]) if found else None
-    if found is None or below is None:
-        return error(501 if path.startswith("/v1") else 404, f"The sandbox does not serve {path}.")
-    project, location = found["project"], found["location"]
-    if project != PROJECT:
-        return error(403, f'Permission denied on project "{project}"; the sandbox has one project, "{PROJECT}".')
-    here = location == LOCATION
-    parent = f"projects/{project}/{found['form']}/{location}"
-    if below["config"]:
-        return 200, server_config()
-    if found["rest"].startswith("operations"):
-        return error(404, f"Not found: {parent}/operations/{below['operation']}.") if below["operation"] else (200, {})
-    if below["cluster"] is None:
-        return 200, ({"clusters": [cluster(state)]} if here or location == "-" else {})
-    if not here or below["cluster"] != CLUSTER:
-        return error(404, f"Not found: {parent}/clusters/{below['cluster']}.")
-    if below["pools"] is None:
-        return 200, cluster(state)
-    if below["pool"] is None:
-        return 200, {"nodePools": [node_pool(pool) for pool in state.pools]}
-    for pool in state.pools:
-        if pool.name == below["pool"]:
-            return 200, node_pool(pool)
-    return error(404, f"Not found: {parent}/clusters/{CLUSTER}/nodePools/{below['pool']}.")
+    if path.startswith(own_api.PREFIX):
+        return "sandbox"
+    if path.startswith("/compute/"):
+        return "compute"
+    if path.startswith("/v1/services"):
+        return "billing"
+    return "cloudquotas" if cloudquotas.PATH.fullmatch(path) else "container"
 
 
-def error(code: int, message: str) -> tuple[int, Object]:
-    """Make an error in Google's form.
+async def _answer(keeper: Keeper, settings: Settings, request: web.Request, api: str, raw: bytes) -> tuple[int, Any]:
+    method, path = request.method, request.path
+    if api == "sandbox":
+        return 200, await own_api.answer(keeper, method, path, request.query, raw)
+    fault = keeper.fleet.failing(api, method)
+    if fault is not None:
+        raise ApiFailure(fault.code, _FAULT_TEXTS[fault.code].format(api=api))
+    if api == "compute":
+        return 200, compute.answer(keeper.fleet, method, path, request.query, raw)
+    if api == "billing":
+        from gke_notebook.sandbox.gke import billing
 
-    Args:
-        code: the HTTP status.
-        message: the text.
-    """
-    return code, {"error": {"code": code, "message": message, "status": _CODES[code]}}
+        return billing.answer(method, path, request.query)
+    if api == "cloudquotas":
+        return 200, cloudquotas.answer(keeper.fleet, method, path)
+    if not path.startswith("/v1"):
+        raise ApiFailure(404, f"The sandbox does not serve {path[:200]}.")
+    return 200, container.answer(keeper.fleet, settings, method, path, raw)

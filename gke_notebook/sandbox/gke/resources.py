@@ -1,47 +1,51 @@
-"""The sandbox's cluster and node pools as the GKE API v1 shows them (google.cloud.container_v1, in its JSON form)."""
+"""The cluster and its node pools as the GKE API v1 shows them (google.cloud.container_v1, in its JSON form)."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import dataclass, field
 from typing import Any
 
 from gke_notebook.sandbox.apiserver.app import VERSION
-from gke_notebook.sandbox.pools import CLUSTER, LOCATION, PROJECT, ZONE, NodePool
+from gke_notebook.sandbox.gke import shapes
+from gke_notebook.sandbox.gke.clock import timestamp
+from gke_notebook.sandbox.gke.seeds import CREATED
+from gke_notebook.sandbox.gke.state import Pool, State
+from gke_notebook.sandbox.pools import CLUSTER, LOCATION, PROJECT
 
 Object = dict[str, Any]
 
 GKE_VERSION = VERSION.removeprefix("v") + "-gke.0"  # no GKE release has build 0: it is told from a real one
 ROOT = "https://container.googleapis.com/v1"
-_CREATED = "2026-01-01T00:00:00+00:00"
-_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+COMPUTE = "https://www.googleapis.com/compute/v1"
 
 
 @dataclass(frozen=True)
-class GkeState:
-    """What the GKE API knows.
+class Settings:
+    """What the GKE API knows beside the fleet.
 
     Args:
-        pools: the node pools.
         endpoint: host and port of the Kubernetes API server.
         authority_pem: the certificate authority of that server.
         token: the only bearer token that is accepted.
     """
 
-    pools: Sequence[NodePool]
     endpoint: str
     authority_pem: str
-    token: str
+    token: str = field(repr=False)
 
 
-def cluster(state: GkeState) -> Object:
-    """Give the `Cluster`.
+def cluster(state: State, settings: Settings) -> Object:
+    """Give the ``Cluster``.
 
     Args:
-        state: what the API knows.
+        state: the fleet's.
+        settings: where the cluster is.
     """
-    pools = [node_pool(pool) for pool in state.pools]
+    pools = [node_pool(pool) for pool in state.pools.values()]
+    status = "RECONCILING" if any(one.status != "DONE" for one in state.operations.values()) else "RUNNING"
     return {
         "name": CLUSTER,
         "description": "an embedded GKE in local processes",
@@ -49,15 +53,15 @@ def cluster(state: GkeState) -> Object:
         "selfLink": f"{ROOT}/projects/{PROJECT}/locations/{LOCATION}/clusters/{CLUSTER}",
         "location": LOCATION,
         "zone": LOCATION,
-        "locations": [ZONE],
-        "endpoint": state.endpoint,
-        "masterAuth": {"clusterCaCertificate": base64.b64encode(state.authority_pem.encode()).decode()},
+        "locations": sorted({zone for pool in state.pools.values() for zone in pool.spec["locations"]}),
+        "endpoint": settings.endpoint,
+        "masterAuth": {"clusterCaCertificate": base64.b64encode(settings.authority_pem.encode()).decode()},
         "initialClusterVersion": GKE_VERSION,
         "currentMasterVersion": GKE_VERSION,
         "currentNodeVersion": GKE_VERSION,
-        "currentNodeCount": sum(pool.count for pool in state.pools),
-        "createTime": _CREATED,
-        "status": "RUNNING",
+        "currentNodeCount": sum(one.booted for one in state.instances.values()),
+        "createTime": timestamp(CREATED),
+        "status": status,
         "network": "default",
         "subnetwork": "default",
         "nodePools": pools,
@@ -66,49 +70,46 @@ def cluster(state: GkeState) -> Object:
     }
 
 
-def node_pool(pool: NodePool) -> Object:
-    """Give a `NodePool`.
+def node_pool(pool: Pool) -> Object:
+    """Give the ``NodePool``.
 
     Args:
         pool: the pool.
     """
-    config: Object = {
-        "machineType": pool.machine_type,
-        "diskSizeGb": 100,
-        "diskType": "pd-balanced",
-        "imageType": "COS_CONTAINERD",
-        "oauthScopes": list(_SCOPES),
-        "serviceAccount": "default",
-        "metadata": {"disable-legacy-endpoints": "true"},
-    }
-    if pool.spot:
-        config["spot"] = True
-    if pool.accelerator:
-        config["accelerators"] = [
-            {"acceleratorCount": str(pool.accelerator_count), "acceleratorType": pool.accelerator}
-        ]
-        config["taints"] = [{"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}]
-    return {
-        "name": pool.name,
+    shown: Object = {
+        **pool.spec,
         "selfLink": f"{ROOT}/projects/{PROJECT}/locations/{LOCATION}/clusters/{CLUSTER}/nodePools/{pool.name}",
-        "config": config,
-        "initialNodeCount": pool.count,
-        "locations": [ZONE],
-        "maxPodsConstraint": {"maxPodsPerNode": str(pool.max_pods)},
-        "management": {"autoRepair": True, "autoUpgrade": True},
-        "autoscaling": {},
-        "status": "RUNNING",
+        "instanceGroupUrls": [
+            f"{COMPUTE}/projects/{PROJECT}/zones/{zone}/instanceGroupManagers/{shapes.group_name(pool.name, zone)}"
+            for zone in pool.spec["locations"]
+        ],
+        "podIpv4CidrSize": 24,
+        "status": pool.status,
         "version": GKE_VERSION,
+        "etag": etag(pool),
     }
+    if pool.conditions:
+        shown["conditions"] = pool.conditions
+        shown["statusMessage"] = pool.conditions[0]["message"]
+    return shown
+
+
+def etag(pool: Pool) -> str:
+    """Give a text that changes with a pool's settings.
+
+    Args:
+        pool: the pool.
+    """
+    return hashlib.sha256(json.dumps(pool.spec, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def server_config() -> Object:
-    """Give the `ServerConfig`: the one version there is."""
+    """Give the ``ServerConfig``: the one version there is."""
     return {
         "defaultClusterVersion": GKE_VERSION,
         "validMasterVersions": [GKE_VERSION],
         "validNodeVersions": [GKE_VERSION],
         "defaultImageType": "COS_CONTAINERD",
-        "validImageTypes": ["COS_CONTAINERD"],
+        "validImageTypes": ["COS_CONTAINERD", "UBUNTU_CONTAINERD"],
         "channels": [{"channel": "REGULAR", "defaultVersion": GKE_VERSION, "validVersions": [GKE_VERSION]}],
     }

@@ -8,36 +8,14 @@ from typing import Any
 
 from gke_notebook import names
 from gke_notebook._version import __version__
-from gke_notebook.sandbox.pools import CLUSTER, LOCATION, PROJECT, ZONE, NodePool
+from gke_notebook.sandbox.pools import LOCATION, PROJECT, ZONE, NodePool
 
 Object = dict[str, Any]
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _GIB = 2**30
 _MIB = 2**20
 BOOT_DISK_GIB = 100  # GKE's default boot disk (GKE documentation, "Boot disks", 2026)
 _BOOT_DISK_FILESYSTEM = 98868448 * 1024  # bytes of the filesystem on such a disk, as GKE nodes of that size report
-
-
-def node_names(pool: NodePool) -> list[str]:
-    """Give the names of a pool's nodes: the same at each start.
-
-    Args:
-        pool: the pool.
-
-    Example:
-        >>> node_names(NodePool("l4-pool", "g2-standard-24", 1, 24, 96))[0].startswith("gke-sandbox-l4-pool-")
-        True
-    """
-    group = hashlib.sha256(f"{CLUSTER}/{pool.name}".encode()).hexdigest()[:8]
-    given: dict[str, None] = {}
-    attempt = 0
-    while len(given) < pool.count:
-        digest = hashlib.sha256(f"{pool.name}/{attempt}".encode()).digest()
-        ending = "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:4])
-        given[f"gke-{CLUSTER}-{pool.name[:36]}-{group}-{ending}"] = None
-        attempt += 1
-    return list(given)
 
 
 def reserved_cpu(vcpus: int) -> int:
