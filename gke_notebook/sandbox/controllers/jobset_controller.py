@@ -29,7 +29,7 @@ JOBSETS = Resource(GROUP, VERSION, PLURAL, KIND)
 DEFINITIONS = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
-COMPONENT = "jobset-controller"
+COMPONENT = "jobset"
 GATHER = 0.05  # seconds: changes of several jobs are looked at together
 
 
