@@ -111,11 +111,25 @@ class Client(Transport):
         content_type: str = MERGE_PATCH,
     ) -> Object:
         """Change an object by a merge, strategic merge or JSON patch."""
+        return _decode(
+            await self.patch_raw(resource, name, body, namespace, subresource=subresource, content_type=content_type)
+        )
+
+    async def patch_raw(
+        self,
+        resource: Resource,
+        name: str,
+        body: object,
+        namespace: str | None = None,
+        *,
+        subresource: str | None = None,
+        content_type: str = MERGE_PATCH,
+    ) -> bytes:
+        """Change an object as `patch` does, and give the answer as the server's own bytes."""
         path = resource.path(self._namespace(resource, namespace), name, subresource)
-        raw = await self.request(
+        return await self.request(
             "PATCH", path, params={"fieldManager": self._field_manager}, body=body, content_type=content_type
         )
-        return _decode(raw)
 
     async def apply(
         self, resource: Resource, body: Object, namespace: str | None = None, *, force: bool = False

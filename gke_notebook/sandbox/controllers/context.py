@@ -86,8 +86,8 @@ class Context:
         """Change an object; one that is gone is no error."""
         metadata = item["metadata"]
         try:
-            result = await self.call(
-                self.client.patch(
+            raw = await self.call(
+                self.client.patch_raw(
                     resource, metadata["name"], body, metadata.get("namespace"),
                     subresource=subresource, content_type=content_type,
                 )
@@ -96,7 +96,12 @@ class Context:
             if error.status != 404:
                 raise
             return
-        self.informers.store(resource).assume(result)
+        self.informers.store(resource).assume(self._read(resource, raw))
+
+    def _read(self, resource: Resource, raw: bytes) -> Object:
+        # The same object as the watch will bring, where these are shared.
+        decoded: Object = self.informers.compact.decode(raw) if resource == PODS else msgspec.json.decode(raw)
+        return decoded
 
     async def delete(
         self, resource: Resource, item: Object, *, grace_period: int | None = None, propagation: str = "Background"

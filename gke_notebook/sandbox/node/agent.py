@@ -33,6 +33,7 @@ from gke_notebook.sandbox.requests import requests
 Object = dict[str, Any]
 _log = logging.getLogger(__name__)
 _PAGE = 2_500  # pods of a list at once
+_CONNECTIONS = 64  # each takes 256 KiB here and there, and hundreds of nodes say at once that they live
 SHUTDOWN_GRACE = 2.0  # seconds for pods' processes when the agent ends
 
 
@@ -153,7 +154,7 @@ async def run(connection: Connection, config: NodeConfig, compact: Compact | Non
     reaper = Reaper(marker)
     reaper.start()
     try:
-        async with Client(connection, field_manager="kubelet") as client:
+        async with Client(connection, concurrency=_CONNECTIONS, field_manager="kubelet") as client:
             await _run(client, config, reaper, ports, marker, compact=compact or Compact())
     finally:
         await asyncio.get_running_loop().run_in_executor(None, reaper.stop)
@@ -167,7 +168,9 @@ async def _run(
     names = Directory(pods, services, ports)
     recorder = Recorder(client)
     allocatable: dict[str, Mapping[str, str]] = {}
-    context = Context(client, config, recorder, reaper, ports, marker, names.scope, names.services_of, allocatable)
+    context = Context(
+        client, config, recorder, reaper, ports, marker, names.scope, names.services_of, allocatable, compact=compact
+    )
     simulated = frozenset(
         name for pool in config.pools if not pool.runs_processes for name in machines.node_names(pool)
     )

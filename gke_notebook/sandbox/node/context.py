@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.resources import CONFIG_MAPS, SECRETS, Resource
 from gke_notebook.errors import ApiError
 from gke_notebook.sandbox.node import images, process, tokens, volumes
@@ -45,6 +46,8 @@ class Context:
         allocatable: what each node has.
         writers: the logs that are being written, by pod uid and container.
         pulled: the images that were "pulled", with their node.
+        compact: decodes pods, so that an answer and what the watch brings are one object.
+        status_limit: bounds how many statuses are written at once.
     """
 
     client: Client
@@ -58,6 +61,7 @@ class Context:
     allocatable: Mapping[str, Mapping[str, str]]
     writers: dict[tuple[str, str], LogWriter] = field(default_factory=dict)
     pulled: set[tuple[str, str]] = field(default_factory=set)
+    compact: Compact = field(default_factory=Compact)
     status_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
 
     def port_of(self, host: Host, port: int) -> int:

@@ -41,7 +41,7 @@ class PodWorker:
         spec = pod["spec"]
         self._policy = str(spec.get("restartPolicy") or "Always")
         self.directory = PodDirectory(context.config.directory / pod_directory_name(pod))
-        self._previous: Object = dict(pod.get("status") or {})
+        self._previous: Object = pod.get("status") or {}
         self._started = self._previous.get("startTime") or events.now()
         self.records = _records(pod)
         self.containers: list[Container] = []
@@ -51,7 +51,7 @@ class PodWorker:
         self._rejected: tuple[str, str] | None = None
         self._stop = asyncio.Event()
         self._killed = asyncio.Event()
-        self._writer = StatusWriter(context.client, pod, self._status, context.status_limit, self._written)
+        self._writer = StatusWriter(context, pod, self._status, self._written)
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -94,7 +94,7 @@ class PodWorker:
         self._writer.cancel()
 
     def _written(self, pod: Object) -> None:
-        self._previous = dict(pod.get("status") or {})
+        self._previous = pod.get("status") or {}
 
     def _status(self) -> Object:
         return status.pod_status(

@@ -72,14 +72,14 @@ class SimulatedPod:
         self._context = context
         self.pod = pod
         before = pod.get("status") or {}
-        self._previous: Object = dict(before)
+        self._previous: Object = before
         self._started = before.get("startTime") or events.now()
         self.ended = before.get("phase") in ("Succeeded", "Failed")
         self._running = before.get("phase") == "Running"
         self._timer: asyncio.TimerHandle | None = None
         self._deleting: asyncio.Task[None] | None = None
         self._gone = False
-        self._writer = StatusWriter(context.client, pod, self._status, context.status_limit, self._written)
+        self._writer = StatusWriter(context, pod, self._status, self._written)
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -97,7 +97,7 @@ class SimulatedPod:
         self._writer.changed()
 
     def _written(self, pod: Object) -> None:
-        self._previous = dict(pod.get("status") or {})
+        self._previous = pod.get("status") or {}
 
     def _status(self) -> Object:
         moment = events.now()

@@ -10,6 +10,7 @@ from typing import Any
 from gke_notebook.cluster.client import STRATEGIC_PATCH, Client
 from gke_notebook.cluster.resources import PODS
 from gke_notebook.errors import ApiError, ClusterUnreachable
+from gke_notebook.sandbox.node.context import Context
 
 Object = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -19,25 +20,22 @@ class StatusWriter:
     """Brings a pod's status to the API server; changes that come while a write is under way go into the next.
 
     Args:
-        client: the client to write with.
+        context: what the agent's pods share.
         pod: the pod's manifest; only its name, namespace and uid are used.
         make: gives the status as it is now.
-        limit: bounds how many writes are under way in the whole process.
         written: told of the pod as the server has it after each write.
     """
 
     def __init__(
         self,
-        client: Client,
+        context: Context,
         pod: Object,
         make: Callable[[], Object],
-        limit: asyncio.Semaphore,
         written: Callable[[Object], None] = lambda _pod: None,
     ) -> None:
-        self._client = client
+        self._context = context
         self._metadata = pod["metadata"]
         self._make = make
-        self._limit = limit
         self._written = written
         self._task: asyncio.Task[None] | None = None
         self._dirty = False
@@ -78,9 +76,9 @@ class StatusWriter:
                     await asyncio.sleep(delay)
 
     async def _write(self) -> None:
-        async with self._limit:
+        async with self._context.status_limit:
             body = {"metadata": {"uid": self._metadata["uid"]}, "status": self._make()}
-            pod = await self._client.patch(
+            raw = await self._context.client.patch_raw(
                 PODS,
                 self._metadata["name"],
                 body,
@@ -88,7 +86,7 @@ class StatusWriter:
                 subresource="status",
                 content_type=STRATEGIC_PATCH,
             )
-        self._written(pod)
+        self._written(self._context.compact.decode(raw))
 
 
 async def delete_now(client: Client, pod: Object) -> None:
