@@ -88,6 +88,8 @@ def _delete(store: Store, kind: Kind, entry: Entry, obj: Object, options: Delete
     body = encode_object(kind, obj) if options.dry_run else store.delete(kind, entry, obj).body
     return Deleted(body if kind.kind in strategy.RETURN_DELETED else None, gone=True)
 
+    if graceful and not options.dry_run:
+        entry = store.put(kind, obj)  # told as an end that is near, and then as the end
 
 def _put(store: Store, kind: Kind, obj: Object, options: DeleteOptions) -> bytes:
     if options.dry_run:

@@ -203,7 +203,7 @@ def replace(
     if _gone(kind, new, old):
         body = encode_object(kind, new)  # with the version it had: nothing is written but its end
         if not options.dry_run:
-            store.delete(kind, entry, new)
+            store.delete(kind, entry)  # its end shows it as it was stored
         return Written(body, 200, warnings)
     if metadata.same(new, old):
         return Written(entry.body, 200, warnings)  # nothing has changed, so nobody is told
