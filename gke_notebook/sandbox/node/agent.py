@@ -28,6 +28,7 @@ from gke_notebook.sandbox.node.ports import PortTable
 from gke_notebook.sandbox.node.reaper_client import Reaper
 from gke_notebook.sandbox.node.server import KubeletServer
 from gke_notebook.sandbox.node.simulated import SimulatedPod
+from gke_notebook.sandbox.pools import node_names
 from gke_notebook.sandbox.requests import requests
 
 Object = dict[str, Any]
@@ -171,9 +172,7 @@ async def _run(
     context = Context(
         client, config, recorder, reaper, ports, marker, names.scope, names.services_of, allocatable, compact=compact
     )
-    simulated = frozenset(
-        name for pool in config.pools if not pool.runs_processes for name in machines.node_names(pool)
-    )
+    simulated = frozenset(name for pool in config.pools if not pool.runs_processes for name in node_names(pool))
     agent = Agent(context, simulated, names)
     server = KubeletServer(context, agent.workers)
     port = await server.start()
@@ -181,7 +180,7 @@ async def _run(
     nodes = [
         machines.node_object(pool, name, port=port, version=config.kubernetes_version, now=moment)
         for pool in config.pools
-        for name in machines.node_names(pool)
+        for name in node_names(pool)
     ]
     allocatable.update({node["metadata"]["name"]: node["status"]["allocatable"] for node in nodes})
     background = [asyncio.create_task(recorder.run()), asyncio.create_task(services.run())]
