@@ -28,6 +28,7 @@ class Accelerator:
         aliases: other spellings that are understood.
         architecture: of its nodes' CPUs, ``amd64`` or ``arm64``; images must be built for it.
         attach: for GPUs attached to N1 machines: pairs of a count and the most vCPUs allowed with it.
+        generation: NVIDIA's name of the architecture, for example ``hopper``.
         resource: the name of the pod resource.
     """
 
@@ -40,6 +41,7 @@ class Accelerator:
     aliases: tuple[str, ...] = ()
     architecture: str = "amd64"
     attach: tuple[tuple[int, int], ...] = ()
+    generation: str = ""
     resource: str = "nvidia.com/gpu"
 
 
@@ -109,4 +111,5 @@ def _accelerator(row: dict[str, str]) -> Accelerator:
         aliases=tuple(row["aliases"].split()),
         architecture=row["architecture"],
         attach=attach,
+        generation=row["generation"],
     )

@@ -38,6 +38,7 @@ class Offer:
         source_date: from when the prices are, None without any.
         stale: whether they are older than 180 days.
         basis: what the prices are made of.
+        source: who published them.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Offer:
     source_date: date | None
     stale: bool
     basis: str
+    source: str
 
     @property
     def cheapest(self) -> float | None:
@@ -156,6 +158,7 @@ def _offer(kind: Accelerator | Tpu, machine: MachineType, count: float, region: 
         source_date=min((one.source_date for one in known), default=None),
         stale=any(one.stale for one in known),
         basis=known[0].basis if known else "",
+        source=known[0].source if known else "",
     )
 
 

@@ -9,7 +9,7 @@ blank price means that the source had none that could be believed. Spot prices m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 
@@ -40,6 +40,7 @@ class Price:
         basis: what it is made of, in words for people.
         spot: whether it is a spot price.
         stale: whether the source is older than 180 days.
+        source: who published the figures.
     """
 
     usd_hour: float
@@ -48,6 +49,7 @@ class Price:
     basis: str
     spot: bool = False
     stale: bool = False
+    source: str = ""
 
 
 def price(machine: MachineType | str, location: str, *, spot: bool = False, today: date | None = None) -> Price | None:
@@ -96,7 +98,7 @@ def rate(machine: MachineType | str, location: str, provisioning: str, *, today:
     if found is None:
         return None
     basis = found.basis.replace(", on demand,", ", reserved at the on-demand price,")
-    return Price(found.usd_hour, found.source_date, found.region, basis, stale=found.stale)
+    return replace(found, basis=basis)
 
 
 def committed(machine: MachineType | str, location: str, years: int, *, today: date | None = None) -> Price | None:
@@ -194,6 +196,7 @@ def _price(machine: MachineType | str, location: str, kind: str, today: date | N
         basis=f"{' + '.join(words)}, {_KIND[kind]}, {region}, list price of {oldest.isoformat()}{ssd}",
         spot=kind == "spot",
         stale=((today or date.today()) - oldest).days > STALE_AFTER_DAYS,
+        source=" and ".join(dict.fromkeys(row.source for _, row in found if row is not None)),
     )
 
 

@@ -81,6 +81,14 @@ def _positional_given(parser: Parser, before: Sequence[str]) -> bool:
 def _values(what: str, fragment: str, shell: Any) -> list[str]:
     if what == "gpu":
         return _accelerators(fragment)
+    if what == "words_accelerators":
+        return _kinds()
+    if what == "region":
+        return _regions()
+    if what == "sort":
+        from gke_notebook.catalog.search import SORTS
+
+        return list(SORTS)
     if what == "framework":
         from gke_notebook.specs import FRAMEWORKS
 
@@ -102,6 +110,18 @@ def _accelerators(fragment: str) -> list[str]:
     if colon:
         return [f"{kind}:{number}" for number in (1, 2, 4, 8)] if kind in names else []
     return names
+
+
+def _kinds() -> list[str]:
+    from gke_notebook import catalog
+
+    return [*(one.name for one in catalog.accelerators()), *catalog.tpu_names(), "gpu", "tpu"]
+
+
+def _regions() -> list[str]:
+    from gke_notebook import catalog
+
+    return sorted({offer.region for offer in catalog.offers() if offer.region})
 
 
 def contexts() -> list[str]:

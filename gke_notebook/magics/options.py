@@ -278,6 +278,20 @@ def not_negative(text: str) -> int:
     return number
 
 
+def amount(text: str) -> float:
+    """Read an amount of money or the like: a number above 0.
+
+    Args:
+        text: what was written.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) is None or float(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount; write for example 5 or 0.75")
+    return float(text)
+
+
 def seconds(text: str) -> float:
     """Read a duration: a number of seconds, or with a unit s, m or h.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gke_notebook.magics.options import Magic, Parser, assignment, not_negative, seconds, whole_number
+from gke_notebook.magics.options import Magic, Parser, amount, assignment, not_negative, seconds, whole_number
 
 
 def connect_parser() -> Parser:
@@ -149,6 +149,35 @@ def cancel_parser() -> Parser:
     return parser
 
 
+def accelerators_parser() -> Parser:
+    """Give the parser of `%gke_accelerators`."""
+    parser = Parser(
+        "%gke_accelerators",
+        "List the GPUs and TPUs of GKE: memory, machine types, list prices, where they are and how they can be had.\n"
+        "WORDS are names, families or machine types, for example h100, blackwell, tpu or a3-ultragpu.\n"
+        "With --tpu-chips N, the TPU slices of at least N chips. Assigned to a variable, it is a DataFrame.",
+        "Examples:\n"
+        "  %gke_accelerators\n"
+        "  %gke_accelerators hopper blackwell --region us-central1 --sort each\n"
+        "  %gke_accelerators gpu --memory 150GB --max-price 20 --spot\n"
+        "  %gke_accelerators --tpu-chips 16 --region us-east5",
+    )
+    parser.add_argument("words", metavar="WORDS", nargs="*", help="what to look for (default: everything)")
+    parser.add_argument("--region", metavar="REGION", help="a region or a zone (default: everywhere)")
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="the least memory of one machine's accelerators together, for example 200GB"
+    )
+    parser.add_argument(
+        "--max-price", metavar="USD", type=amount, help="the most that a machine, or a slice, may cost in USD per hour"
+    )
+    parser.add_argument("--spot", action="store_true", help="only what has a spot price; --max-price is then of spot")
+    parser.add_argument(
+        "--sort", metavar="COLUMN", help="name, memory, price, spot or each; --sort=-price for the opposite order"
+    )
+    parser.add_argument("--tpu-chips", metavar="N", type=whole_number, help="the TPU slices of at least N chips")
+    return parser
+
+
 MAGICS: tuple[Magic, ...] = (
     Magic("gke_connect", "line", connect_parser, "gke_notebook.magics.connect"),
     Magic("gke_status", "line", status_parser, "gke_notebook.magics.status"),
@@ -157,4 +186,5 @@ MAGICS: tuple[Magic, ...] = (
     Magic("gke_logs", "line", logs_parser, "gke_notebook.magics.logs"),
     Magic("gke_wait", "line", wait_parser, "gke_notebook.magics.wait"),
     Magic("gke_cancel", "line", cancel_parser, "gke_notebook.magics.cancel"),
+    Magic("gke_accelerators", "line", accelerators_parser, "gke_notebook.magics.accelerators"),
 )

@@ -104,16 +104,17 @@ def card(*parts: str) -> str:
     return f'<div class="gke-nb"><style>{STYLE}</style>{body}</div>'
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Markup:
+def table(header: Iterable[str], rows: Iterable[Iterable[str]], *, cls: str = "gke-scroll") -> Markup:
     """Give an HTML table.
 
     Args:
         header: the column titles.
         rows: the cells of each row.
+        cls: the class of what holds it: ``gke-scroll`` keeps it low, ``gke-tall`` shows every row.
     """
     head = tag("thead", tag("tr", *(tag("th", cell) for cell in header)))
     body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
-    return tag("div", tag("table", head, body), cls="gke-scroll")
+    return tag("div", tag("table", head, body), cls=cls)
 
 
 def text_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
