@@ -8,41 +8,80 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import lru_cache
+from typing import NamedTuple
 
-_PATTERN = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4}|[KMGTPE]i|[numkMGTPE]?)")
+_PATTERN = re.compile(r"([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[+-]?[0-9]*)")
+_EXPONENT = re.compile(r"[eE][+-]?0*[0-9]{1,4}")
 _DECIMAL = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-_NANO = 10**9
+_NANO, _MILLI = 10**9, 10**3
 _LIMIT = 2**63 - 1
+_DIGITS = 18  # so many fit into 64 bits in any case
+_LONGEST = 64  # characters; the server has no such limit
 
 ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+SUFFIX_ERROR = "unable to parse quantity's suffix"
 
 
 class QuantityError(ValueError):
     """The text is no quantity; its message is the server's."""
 
 
+class _Quantity(NamedTuple):
+    """A quantity as it was read.
+
+    Args:
+        value: its value, in whole nanos.
+        form: how it is written: ``i`` with binary suffixes, ``e`` with exponents, else empty.
+        text: what it was read from, where the server takes that for the canonical form.
+        exact: whether no digit of what it was read from is smaller than a thousandth.
+    """
+
+    value: Fraction
+    form: str
+    text: str = ""
+    exact: bool = False
+
+
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> tuple[Fraction, str]:
+def _parse(text: str) -> _Quantity:
     match = _PATTERN.fullmatch(text)
-    if match is None or len(text) > 64:
+    if match is None or not 0 < len(text) <= _LONGEST:
         raise QuantityError(ERROR)
-    sign, digits, suffix = match.groups()
-    value = Fraction(digits if digits[0] != "." else "0" + digits)
-    if suffix[:1] in {"e", "E"} and suffix not in {"E", "Ei"}:
-        exponent = int(suffix[1:])
-        # Beyond these nothing is left of the value, or it is over the limit anyway.
-        value *= Fraction(10) ** max(-40, min(40, exponent))
-        form = "e"
-    elif suffix in _BINARY and suffix:
-        value *= 1024 ** _BINARY.index(suffix)
-        form = "i"
+    sign, whole, rest, suffix = match.groups()
+    whole, rest = whole or "0", rest or ""
+    form, base, exponent = _suffix(suffix)
+    digits = int(whole + rest)
+    value = Fraction(digits, 10 ** len(rest)) * Fraction(base) ** exponent
+    if base == 10:
+        scale = exponent - len(rest)
+        short = len(whole + rest) <= _DIGITS and scale >= -9
+        # Close to the canonical form, but not always it: the server looks no further.
+        kept = short and scale % 3 == 0 and not (whole + rest).endswith("000") and whole[0] != "0"
     else:
-        value *= Fraction(1000) ** (_DECIMAL.index(suffix) - 3)
-        form = ""
-    nano = -(-value * _NANO // 1)  # smaller than a nano is rounded up
-    value = min(Fraction(nano, _NANO), Fraction(_LIMIT))
-    return (-value if sign == "-" else value), form
+        scale, short = 0, not rest and len(whole) + exponent * 3 // 10 < 15 and value <= _LIMIT
+        kept = short and digits & 7 != 0
+    if not short:
+        value = _up(value, _NANO)
+        if form == "i":
+            value, form = min(value, Fraction(_LIMIT)), "" if 0 < value < 1 else "i"
+    return _Quantity(-value if sign == "-" else value, form, text if kept else "", short and scale >= -3)
+
+
+def _suffix(suffix: str) -> tuple[str, int, int]:
+    """Give the form, the base and the exponent that a suffix stands for."""
+    if suffix in _DECIMAL:
+        return "", 10, 3 * _DECIMAL.index(suffix) - 9
+    if suffix in _BINARY:
+        return "i", 2, 10 * _BINARY.index(suffix)
+    if _EXPONENT.fullmatch(suffix):
+        return "e", 10, int(suffix[1:])
+    raise QuantityError(SUFFIX_ERROR)
+
+
+def _up(value: Fraction, parts: int) -> Fraction:
+    """Round what is not negative up to whole parts of one."""
+    return Fraction(-(-value * parts // 1), parts)
 
 
 def parse(text: str | float) -> Fraction:
@@ -58,28 +97,33 @@ def parse(text: str | float) -> Fraction:
         >>> parse("1500m")
         Fraction(3, 2)
     """
-    return _parse(str(text))[0]
+    return _parse(str(text).strip()).value
 
 
-def canonical(text: str | float) -> str:
+def canonical(text: str | float, *, milli: bool = False) -> str:
     """Write a quantity as the server stores it.
 
     Args:
         text: any form of it.
+        milli: whether it is an amount of a resource, of which no less than a thousandth can be asked for.
 
     Raises:
         QuantityError: it is none.
 
     Example:
-        >>> canonical("0.5"), canonical("1024Mi"), canonical("1000")
-        ('500m', '1Gi', '1k')
+        >>> canonical("0.5"), canonical("1024Mi"), canonical("1000"), canonical("1n"), canonical("1n", milli=True)
+        ('500m', '1Gi', '1k', '1n', '1m')
     """
-    return _canonical(str(text))
+    return _canonical(str(text).strip(), milli)
 
 
 @lru_cache(maxsize=4096)
-def _canonical(text: str) -> str:
-    return _write(*_parse(text))
+def _canonical(text: str, milli: bool) -> str:
+    found = _parse(text)
+    if milli and not found.exact:
+        value = _up(abs(found.value), _MILLI)
+        return _write(-value if found.value < 0 else value, found.form)
+    return found.text or _write(found.value, found.form)
 
 
 def add(first: str, second: str) -> str:
@@ -96,8 +140,8 @@ def add(first: str, second: str) -> str:
         >>> add("1Gi", "512Mi"), add("0", "1Gi"), add("500m", "1")
         ('1536Mi', '1Gi', '1500m')
     """
-    (one, form), (two, other) = _parse(first), _parse(second)
-    return _write(one + two, form if one else other)
+    one, two = _parse(first), _parse(second)
+    return _write(one.value + two.value, one.form if one.value else two.form)
 
 
 def _write(value: Fraction, form: str) -> str:
@@ -111,11 +155,11 @@ def _write(value: Fraction, form: str) -> str:
             number //= 1024
             power += 1
         return f"{sign}{number}{_BINARY[power]}"
-    number, power = int(value * _NANO), 0
-    while number % 1000 == 0 and power < len(_DECIMAL) - 1:
+    number, exponent = int(value * _NANO), -9
+    while number % 1000 == 0:
         number //= 1000
-        power += 1
+        exponent += 3
     if form == "e":
-        exponent = 3 * power - 9
         return f"{sign}{number}e{exponent}" if exponent else f"{sign}{number}"
-    return f"{sign}{number}{_DECIMAL[power]}"
+    place = exponent // 3 + 3
+    return f"{sign}{number}{_DECIMAL[place] if place < len(_DECIMAL) else ''}"  # beyond E the server drops it too

@@ -146,7 +146,7 @@ def _scalar(type_: Type, field: Field, path: str, value: Any) -> Any:
     elif base == "quantity":
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
             try:
-                return quantity.canonical(value)
+                return quantity.canonical(value, milli=field.container == MAP)
             except quantity.QuantityError as error:
                 raise FieldTypeError(str(error)) from error
         raise FieldTypeError(quantity.ERROR)
