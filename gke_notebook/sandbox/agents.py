@@ -22,7 +22,6 @@ from gke_notebook.cluster.connection import Connection, static_token
 from gke_notebook.errors import ApiError
 from gke_notebook.sandbox import controllers, jobset_definition, node
 from gke_notebook.sandbox.options import AgentSettings
-from gke_notebook.sandbox.pools import default_pools
 
 _log = logging.getLogger("gke_notebook.sandbox.agents")
 
@@ -41,7 +40,7 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         token=static_token(settings.token),
     )
     config = node.NodeConfig(
-        pools=default_pools(settings.options.simulated_nodes),
+        pools=(),
         directory=Path(settings.directory),
         runtimes=settings.options.runtimes,
         kubelet_token=settings.kubelet_token,
@@ -49,6 +48,8 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         tls_key=Path(settings.key),
         registered=_announce,
         client_authority=Path(settings.client_authority) if settings.client_authority else None,
+        gke=settings.gke,
+        gke_token=settings.token,
     )
     if settings.controllers:
         await define_jobsets(connection)

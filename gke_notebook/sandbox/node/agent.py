@@ -9,7 +9,7 @@ import hashlib
 import logging
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gke_notebook.cluster.client import Client
@@ -17,18 +17,20 @@ from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.connection import Connection
 from gke_notebook.cluster.reflector import Key, Reflector
 from gke_notebook.cluster.resources import PODS, SERVICES
-from gke_notebook.errors import ClusterUnreachable
-from gke_notebook.sandbox.node import events, machines, process, registration
+from gke_notebook.errors import ApiError
+from gke_notebook.sandbox.instances import Notice
+from gke_notebook.sandbox.node import machines, process
 from gke_notebook.sandbox.node.config import NodeConfig
 from gke_notebook.sandbox.node.context import Context, pod_directory_name
 from gke_notebook.sandbox.node.directory import Directory
 from gke_notebook.sandbox.node.events import Recorder
+from gke_notebook.sandbox.node.fleet_client import FleetClient
+from gke_notebook.sandbox.node.nodes import Nodes
 from gke_notebook.sandbox.node.pods import PodWorker
 from gke_notebook.sandbox.node.ports import PortTable
 from gke_notebook.sandbox.node.reaper_client import Reaper
 from gke_notebook.sandbox.node.server import KubeletServer
 from gke_notebook.sandbox.node.simulated import SimulatedPod
-from gke_notebook.sandbox.pools import node_names
 from gke_notebook.sandbox.requests import requests
 
 Object = dict[str, Any]
@@ -47,7 +49,7 @@ class Agent:
         directory: the cluster's names, whose ports are given back when an owner's pods are gone.
     """
 
-    def __init__(self, context: Context, simulated: frozenset[str], directory: Directory) -> None:
+    def __init__(self, context: Context, simulated: Collection[str], directory: Directory) -> None:
         self._context = context
         self._simulated = simulated
         self._directory = directory
@@ -124,6 +126,23 @@ class Agent:
             if path.is_dir() and not path.name.startswith(".") and path.name not in kept and path.name.count("_") == 2:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def _on(self, node: str) -> list[PodWorker | SimulatedPod]:
+        return [worker for worker in self.workers.values() if worker.pod["spec"].get("nodeName") == node]
+
+    async def end_with_node(self, node: str, grace: float) -> None:
+        """Fail the pods of a node that shuts down, and wait until that is reported."""
+        await asyncio.gather(*(worker.end_with_node(grace) for worker in self._on(node)))
+
+    async def left(self, node: str) -> None:
+        """Wait until no pod of a node runs."""
+        while any(not worker.ended for worker in self._on(node)):  # noqa: ASYNC110 - which ones they are changes
+            await asyncio.sleep(0.1)
+
+    def lost(self, node: str) -> None:
+        """End the processes of a node that is gone, without a word."""
+        for worker in self._on(node):
+            worker.vanished()
+
     async def shut_down(self) -> None:
         """End every pod's processes."""
         for task in list(self._ending):
@@ -172,46 +191,53 @@ async def _run(
     context = Context(
         client, config, recorder, reaper, ports, marker, names.scope, names.services_of, allocatable, compact=compact
     )
-    simulated = frozenset(name for pool in config.pools if not pool.runs_processes for name in node_names(pool))
+    simulated: set[str] = set()
     agent = Agent(context, simulated, names)
     server = KubeletServer(context, agent.workers)
     port = await server.start()
-    moment = events.now()
-    nodes = [
-        machines.node_object(pool, name, port=port, version=config.kubernetes_version, now=moment)
-        for pool in config.pools
-        for name in node_names(pool)
-    ]
-    allocatable.update({node["metadata"]["name"]: node["status"]["allocatable"] for node in nodes})
-    background = [asyncio.create_task(recorder.run()), asyncio.create_task(services.run())]
-    try:
-        uids = await _register(client, nodes)
-        # Services first: a pod's names are rewritten when it starts.
-        await services.synced.wait()
-        pods.handler = agent
-        background.append(asyncio.create_task(pods.run()))
-        background.append(asyncio.create_task(registration.heartbeat(client, nodes, uids)))
-        await pods.synced.wait()
-        if config.registered is not None:
-            config.registered()
-        await asyncio.gather(*background)
-    finally:
-        for task in background[1:]:
-            task.cancel()
-        await agent.shut_down()
-        background[0].cancel()
-        for task in background:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        await server.stop()
-
-
-async def _register(client: Client, nodes: list[Object]) -> dict[str, str]:
-    delay = 0.05
-    while True:
+    async with contextlib.AsyncExitStack() as stack:
+        fleet = await stack.enter_async_context(FleetClient(config.gke, config.gke_token)) if config.gke else None
+        nodes = Nodes(
+            client, agent, allocatable, simulated, context.shutting_down, port=port,
+            version=config.kubernetes_version, stopped=fleet.stopped if fleet else None,
+        )  # fmt: skip
+        background = [asyncio.create_task(recorder.run()), asyncio.create_task(services.run())]
         try:
-            return await registration.register(client, nodes)
-        except ClusterUnreachable as error:
-            _log.warning("nodes not registered yet: %s", error)
-            await asyncio.sleep(delay)
-            delay = min(5.0, delay * 2)
+            notice = await fleet.notice() if fleet else _notice(config)
+            context.slow_pull = notice.slow_pull
+            await nodes.start(notice, tidy=fleet is not None)
+            # Services first: a pod's names are rewritten when it starts.
+            await services.synced.wait()
+            pods.handler = agent
+            background.append(asyncio.create_task(pods.run()))
+            await pods.synced.wait()
+            if config.registered is not None:
+                config.registered()
+            if fleet is not None:
+                background.append(asyncio.create_task(_follow(fleet, notice.revision, nodes, context)))
+            await asyncio.gather(*background)
+        finally:
+            for task in background[1:]:
+                task.cancel()
+            await nodes.stop()
+            await agent.shut_down()
+            background[0].cancel()
+            for task in background:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            await server.stop()
+
+
+def _notice(config: NodeConfig) -> Notice:
+    return Notice(0, tuple(one for pool in config.pools for one in machines.instances_of(pool)))
+
+
+async def _follow(fleet: FleetClient, revision: int, nodes: Nodes, context: Context) -> None:
+    while True:
+        notice = await fleet.notice(revision)
+        revision = notice.revision
+        context.slow_pull = notice.slow_pull
+        try:
+            await nodes.apply(notice)
+        except ApiError as error:  # a node that is refused must not end every pod; the next change tries again
+            _log.error("nodes: %s", error)

@@ -14,7 +14,7 @@ class NodeConfig:
     """Settings of the node agent.
 
     Args:
-        pools: the node pools whose nodes are pretended.
+        pools: the node pools whose nodes are pretended where no GKE is named.
         directory: where volumes, logs and working directories of pods lie.
         runtimes: pairs of an image pattern (as of a shell) and the interpreter that stands for such images; the first
             match counts, and without one the interpreter is the one that runs the agent.
@@ -26,6 +26,8 @@ class NodeConfig:
         client_authority: PEM file of an authority whose client certificates are accepted in place of the token, as
             a real kube-apiserver presents one (``--kubelet-client-certificate``).
         kubernetes_version: the version the nodes claim.
+        gke: the address of the sandbox's GKE, whose machines the nodes are; empty for `pools`.
+        gke_token: the bearer token for it.
     """
 
     pools: tuple[NodePool, ...]
@@ -38,3 +40,5 @@ class NodeConfig:
     kubelet_port: int = 0
     client_authority: Path | None = None
     kubernetes_version: str = "v1.34.4"
+    gke: str = ""
+    gke_token: str = field(default="", repr=False)

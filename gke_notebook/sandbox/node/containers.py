@@ -145,13 +145,12 @@ class Container:
         if key in self._context.pulled and not images.pulls_always(self.spec):
             self._event("Normal", "Pulled", f'Container image "{image}" already present on machine')
         else:
-            self._context.pulled.add(key)
             self._event("Normal", "Pulling", f'Pulling image "{image}"')
-            self._event(
-                "Normal",
-                "Pulled",
-                f'Successfully pulled image "{image}" in 0s (0s including waiting). Image size: 0 bytes.',
-            )
+            seconds = images.pull_seconds(image, self._context.slow_pull)
+            await asyncio.sleep(seconds)
+            self._context.pulled.add(key)
+            took = f"in {seconds:g}s ({seconds:g}s including waiting)"
+            self._event("Normal", "Pulled", f'Successfully pulled image "{image}" {took}. Image size: 0 bytes.')
 
     async def _configure(self) -> tuple[list[str], dict[str, str], Path]:
         delay = _CONFIG_RETRY_FIRST

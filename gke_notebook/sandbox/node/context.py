@@ -47,6 +47,8 @@ class Context:
         writers: the logs that are being written, by pod uid and container.
         pulled: the images that were "pulled", with their node.
         compact: decodes pods, so that an answer and what the watch brings are one object.
+        shutting_down: the nodes that take no more pods.
+        slow_pull: pairs of an image pattern and the seconds that its pull takes.
         status_limit: bounds how many statuses are written at once.
     """
 
@@ -62,6 +64,8 @@ class Context:
     writers: dict[tuple[str, str], LogWriter] = field(default_factory=dict)
     pulled: set[tuple[str, str]] = field(default_factory=set)
     compact: Compact = field(default_factory=Compact)
+    shutting_down: set[str] = field(default_factory=set)
+    slow_pull: tuple[tuple[str, float], ...] = ()
     status_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
 
     def port_of(self, host: Host, port: int) -> int:

@@ -33,6 +33,20 @@ def image_name(image: str) -> str | None:
     return matched["name"] if matched else None
 
 
+def pull_seconds(image: str, slow: tuple[tuple[str, float], ...]) -> float:
+    """Say how long the pull of an image is to take: nothing is pulled, but a drill can make it slow.
+
+    Args:
+        image: the reference as in a container's ``image``.
+        slow: pairs of a pattern (as of a shell) and seconds; the longest that matches counts.
+
+    Example:
+        >>> pull_seconds("pytorch/pytorch:2.4", (("pytorch/*", 30.0), ("*", 5.0)))
+        30.0
+    """
+    return max((seconds for pattern, seconds in slow if fnmatch.fnmatchcase(image, pattern)), default=0.0)
+
+
 def pulls_always(container: dict[str, object]) -> bool:
     """Say whether an image is asked for anew at each start: policy Always, or the default with no tag or ``latest``."""
     policy = container.get("imagePullPolicy")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import platform
 from typing import Any
 
 from gke_notebook import names
 from gke_notebook._version import __version__
-from gke_notebook.sandbox.pools import LOCATION, PROJECT, ZONE, NodePool
+from gke_notebook.sandbox.instances import RUNNING, Instance, Taint
+from gke_notebook.sandbox.pools import PROJECT, ZONE, NodePool, node_names
 
 Object = dict[str, Any]
 
@@ -36,7 +38,7 @@ def reserved_cpu(vcpus: int) -> int:
     )
 
 
-def reserved_memory(memory_gib: int) -> int:
+def reserved_memory(memory_gib: float) -> int:
     """Give the memory that GKE keeps for its node software, in bytes, without the eviction threshold.
 
     25 % of the first 4 GiB, 20 % of the next 4, 10 % of the next 8, 6 % of the next 112, 2 % of the rest
@@ -63,86 +65,139 @@ def allocatable_storage() -> int:
     return int(_BOOT_DISK_FILESYSTEM * 0.9 - system)
 
 
-def is_simulated(pool: NodePool) -> bool:
-    """Say whether something of these nodes is pretended that a user could take for real."""
-    return bool(pool.accelerator) or not pool.runs_processes
+def is_simulated(instance: Instance) -> bool:
+    """Say whether something of this node is pretended that a user could take for real."""
+    return bool(instance.accelerator or instance.tpu_accelerator) or not instance.runs_processes
 
 
-def node_object(pool: NodePool, name: str, *, port: int, version: str, now: str) -> Object:
+def instances_of(pool: NodePool) -> list[Instance]:
+    """Give the machines of a pool that needs no GKE: all of them run.
+
+    Args:
+        pool: the pool.
+    """
+    gpu = (Taint("nvidia.com/gpu", "present", "NoSchedule"),) if pool.accelerator else ()
+    return [
+        Instance(
+            name, pool.name, ZONE, pool.machine_type, pool.vcpus, pool.memory_gib,
+            status=RUNNING, booted=True, admitted=True, accelerator=pool.accelerator,
+            accelerator_count=pool.accelerator_count, devices=pool.accelerator_count,
+            provisioning="spot" if pool.spot else "standard", taints=gpu, max_pods=pool.max_pods,
+            labels={"cloud.google.com/gke-gpu-driver-version": "default"} if pool.accelerator else {},
+            runs_processes=pool.runs_processes,
+        )
+        for name in node_names(pool)
+    ]  # fmt: skip
+
+
+def node_labels(instance: Instance) -> dict[str, str]:
+    """Give a node's labels: the machine's own, and those of its pool.
+
+    Args:
+        instance: the machine.
+    """
+    architecture = _architecture()
+    labels = {
+        "beta.kubernetes.io/arch": architecture,
+        "beta.kubernetes.io/instance-type": instance.machine_type,
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": architecture,
+        "kubernetes.io/hostname": instance.name,
+        "kubernetes.io/os": "linux",
+        "node.kubernetes.io/instance-type": instance.machine_type,
+        "cloud.google.com/gce-machine-type": instance.machine_type,
+        "cloud.google.com/gke-nodepool": instance.pool,
+        "cloud.google.com/gke-provisioning": instance.provisioning,
+        "cloud.google.com/machine-family": instance.machine_type.split("-")[0],
+        "cloud.google.com/gke-max-pods-per-node": str(instance.max_pods),
+        "topology.kubernetes.io/region": instance.zone.rpartition("-")[0],
+        "topology.kubernetes.io/zone": instance.zone,
+    }
+    if instance.provisioning in ("spot", "preemptible"):
+        labels[f"cloud.google.com/gke-{instance.provisioning}"] = "true"
+    if instance.accelerator:
+        labels["cloud.google.com/gke-accelerator"] = instance.accelerator
+        labels["cloud.google.com/gke-accelerator-count"] = str(instance.accelerator_count)
+    if instance.tpu_accelerator:
+        labels["cloud.google.com/gke-tpu-accelerator"] = instance.tpu_accelerator
+        labels["cloud.google.com/gke-tpu-topology"] = instance.tpu_topology
+        labels["cloud.google.com/gke-accelerator-count"] = str(instance.accelerator_count)
+    labels.update(instance.labels)
+    if is_simulated(instance):
+        labels[names.SIMULATED] = "true"
+    return labels
+
+
+def node_taints(instance: Instance) -> list[Object]:
+    """Give the taints of a node's pool.
+
+    Args:
+        instance: the machine.
+    """
+    return [
+        {"key": taint.key, "effect": taint.effect, **({"value": taint.value} if taint.value else {})}
+        for taint in instance.taints
+    ]
+
+
+def _architecture() -> str:
+    return {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def node_object(instance: Instance, *, port: int, version: str, now: str) -> Object:
     """Make the Node object of one machine, status included.
 
     Args:
-        pool: its pool.
-        name: its name.
+        instance: the machine.
         port: the port of the kubelet's server.
         version: the Kubernetes version it claims.
         now: the time as RFC 3339.
     """
-    architecture = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    labels = {
-        "beta.kubernetes.io/arch": architecture,
-        "beta.kubernetes.io/instance-type": pool.machine_type,
-        "beta.kubernetes.io/os": "linux",
-        "kubernetes.io/arch": architecture,
-        "kubernetes.io/hostname": name,
-        "kubernetes.io/os": "linux",
-        "node.kubernetes.io/instance-type": pool.machine_type,
-        "cloud.google.com/gce-machine-type": pool.machine_type,
-        "cloud.google.com/gke-nodepool": pool.name,
-        "cloud.google.com/gke-provisioning": "spot" if pool.spot else "standard",
-        "cloud.google.com/machine-family": pool.machine_type.split("-")[0],
-        "cloud.google.com/gke-max-pods-per-node": str(pool.max_pods),
-        "topology.kubernetes.io/region": LOCATION,
-        "topology.kubernetes.io/zone": ZONE,
-    }
-    taints: list[Object] = []
     capacity: dict[str, str] = {
-        "cpu": str(pool.vcpus),
-        "memory": f"{pool.memory_gib * 2**20}Ki",
-        "pods": str(pool.max_pods),
+        "cpu": str(instance.vcpus),
+        "memory": f"{int(instance.memory_gib * 2**20)}Ki",
+        "pods": str(instance.max_pods),
         "ephemeral-storage": f"{_BOOT_DISK_FILESYSTEM // 1024}Ki",
     }
     allocatable = {
         **capacity,
-        "cpu": f"{pool.vcpus * 1000 - reserved_cpu(pool.vcpus)}m",
-        "memory": f"{(pool.memory_gib * _GIB - reserved_memory(pool.memory_gib) - 100 * _MIB) // 1024}Ki",
+        "cpu": f"{instance.vcpus * 1000 - reserved_cpu(instance.vcpus)}m",
+        "memory": f"{int(instance.memory_gib * _GIB - reserved_memory(instance.memory_gib) - 100 * _MIB) // 1024}Ki",
         "ephemeral-storage": str(allocatable_storage()),
     }
-    if pool.spot:
-        labels["cloud.google.com/gke-spot"] = "true"
-    if pool.accelerator:
-        labels["cloud.google.com/gke-accelerator"] = pool.accelerator
-        labels["cloud.google.com/gke-accelerator-count"] = str(pool.accelerator_count)
-        labels["cloud.google.com/gke-gpu-driver-version"] = "default"
-        taints.append({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"})
-        capacity["nvidia.com/gpu"] = allocatable["nvidia.com/gpu"] = str(pool.accelerator_count)
-    if is_simulated(pool):
-        labels[names.SIMULATED] = "true"
-    spec: Object = {"providerID": f"gce://{PROJECT}/{ZONE}/{name}"}
+    if instance.devices:
+        resource = "nvidia.com/gpu" if instance.accelerator else "google.com/tpu"
+        capacity[resource] = allocatable[resource] = str(instance.devices)
+    metadata: Object = {"name": instance.name, "labels": node_labels(instance)}
+    if instance.termination:
+        # The name is that of GKE's own autoscaler (GoogleCloudPlatform/cluster-autoscaler, 2026-08-21).
+        metadata["annotations"] = {"node.gke.io/machine-termination-datetime": _rfc3339(instance.termination)}
+    spec: Object = {"providerID": f"gce://{PROJECT}/{instance.zone}/{instance.name}"}
+    taints = node_taints(instance)
     if taints:
         spec["taints"] = taints
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels},
+        "metadata": metadata,
         "spec": spec,
         "status": {
             "addresses": [
                 {"type": "InternalIP", "address": "127.0.0.1"},
-                {"type": "Hostname", "address": name},
+                {"type": "Hostname", "address": instance.name},
             ],
             "allocatable": allocatable,
             "capacity": capacity,
             "conditions": node_conditions(now),
             "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
             "nodeInfo": {
-                "architecture": architecture,
+                "architecture": _architecture(),
                 "bootID": "",
                 "containerRuntimeVersion": f"process://{__version__}",
                 "kernelVersion": platform.release(),
                 "kubeProxyVersion": "",
                 "kubeletVersion": version,
-                "machineID": hashlib.sha256(name.encode()).hexdigest()[:32],
+                "machineID": hashlib.sha256(instance.name.encode()).hexdigest()[:32],
                 "operatingSystem": "linux",
                 "osImage": f"gke-notebook sandbox on {platform.system()}",
                 "systemUUID": "",
@@ -151,17 +206,24 @@ def node_object(pool: NodePool, name: str, *, port: int, version: str, now: str)
     }
 
 
-def node_conditions(now: str) -> list[Object]:
-    """Give the conditions of a healthy node, with the kubelet's reasons and texts.
+def _rfc3339(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def node_conditions(now: str, *, shutting_down: bool = False) -> list[Object]:
+    """Give the conditions of a healthy node, or of one that shuts down, with the kubelet's reasons and texts.
 
     Args:
         now: the time as RFC 3339.
+        shutting_down: whether the machine has been told to stop.
     """
     healthy = (
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+        ("Ready", "False", "KubeletNotReady", "node is shutting down")
+        if shutting_down
+        else ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     )
     return [
         {

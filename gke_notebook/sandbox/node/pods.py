@@ -51,6 +51,9 @@ class PodWorker:
         self._rejected: tuple[str, str] | None = None
         self._stop = asyncio.Event()
         self._killed = asyncio.Event()
+        self._node_ends = asyncio.Event()
+        self._grace = float("inf")
+        self._reported = asyncio.Event()
         self._writer = StatusWriter(context, pod, self._status, self._written)
         self.task: asyncio.Task[None] | None = None
 
@@ -70,6 +73,18 @@ class PodWorker:
         self.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._stop.set()
+
+    async def end_with_node(self, grace: float) -> None:
+        """Fail the pod because its node shuts down, and wait until that is reported.
+
+        Args:
+            grace: seconds between SIGTERM and SIGKILL at most.
+        """
+        if self.task is None or self.ended:
+            return
+        self._grace = grace
+        self._node_ends.set()
+        await self._reported.wait()
 
     def vanished(self) -> None:
         """Take note that the pod is no longer in the API server: end it at once."""
@@ -134,10 +149,13 @@ class PodWorker:
         if not self._killed.is_set():
             self._writer.changed()
             await self._writer.flush()
+        self._reported.set()
         await self._sweep()
 
     def _admit(self) -> tuple[str, str] | None:
         node = str(self.pod["spec"]["nodeName"])
+        if node in self._context.shutting_down:
+            return "NodeShutdown", "Pod was rejected as the node is shutting down."
         allocatable = self._context.allocatable.get(node, {})
         used = self._used(node, self.pod["metadata"]["uid"])
         wanted = {"pods": 1, **requests(self.pod["spec"])}
@@ -146,12 +164,16 @@ class PodWorker:
     async def _supervise(self) -> None:
         work = asyncio.create_task(self._work())
         stop = asyncio.create_task(self._stop.wait())
+        node = asyncio.create_task(self._node_ends.wait())
+        waited = {work, stop, node}
         try:
-            done, _ = await asyncio.wait({work, stop}, timeout=self._deadline(), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waited, timeout=self._deadline(), return_when=asyncio.FIRST_COMPLETED)
             if work in done:
                 work.result()
                 return
-            if stop not in done:
+            if node in done and stop not in done:
+                self._failed = status.NODE_SHUTDOWN
+            elif stop not in done:
                 text = "Pod was active on the node longer than the specified deadline"
                 self._failed = ("DeadlineExceeded", text)
                 self._context.events.pod(self.pod, "Normal", "DeadlineExceeded", text)
@@ -159,7 +181,7 @@ class PodWorker:
             await asyncio.wait({work})
             await self._stop_containers()
         finally:
-            for task in (work, stop):
+            for task in (work, stop, node):
                 task.cancel()
 
     def _deadline(self) -> float | None:
@@ -177,8 +199,7 @@ class PodWorker:
         grace = float(spec.get("terminationGracePeriodSeconds", 30))
         if metadata.get("deletionGracePeriodSeconds") is not None:
             grace = float(metadata["deletionGracePeriodSeconds"])
-        if self._killed.is_set():
-            grace = 0.0
+        grace = 0.0 if self._killed.is_set() else min(grace, self._grace)
         mains = [container for container in self.containers if not container.record.sidecar]
         await asyncio.gather(*(container.stop(grace) for container in mains))
         sidecars = [container for container in self.containers if container.record.sidecar]

@@ -86,24 +86,12 @@ async def write_status(client: Client, node: Object) -> None:
     )
 
 
-async def heartbeat(client: Client, nodes: Sequence[Object], uids: dict[str, str]) -> None:
-    """Renew the nodes' leases every 10 s and write their status every 5 min, spread over the time; until cancelled.
+async def lease_namespace(client: Client) -> None:
+    """Make the namespace of the nodes' leases.
 
     Args:
         client: the client to write with.
-        nodes: the Node objects.
-        uids: their uids by name.
     """
-    await _lease_namespace(client)
-    await asyncio.gather(
-        *(
-            _beat(client, node, uids.get(node["metadata"]["name"], ""), index / max(1, len(nodes)))
-            for index, node in enumerate(nodes)
-        )
-    )
-
-
-async def _lease_namespace(client: Client) -> None:
     try:
         await client.create(NAMESPACES, {
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE},
@@ -112,9 +100,17 @@ async def _lease_namespace(client: Client) -> None:
         _log.debug("namespace %s: %s", LEASE_NAMESPACE, error)  # it is there as a rule
 
 
-async def _beat(client: Client, node: Object, uid: str, share: float) -> None:
+async def heartbeat(client: Client, node: Object, uid: str, share: float) -> None:
+    """Renew a node's lease every 10 s and write its status every 5 min; until cancelled.
+
+    Args:
+        client: the client to write with.
+        node: the Node object; the status written is the one it has then.
+        uid: its uid.
+        share: seconds before the first time, so that many nodes do not come at once.
+    """
     name = node["metadata"]["name"]
-    await asyncio.sleep(share * 1.0)
+    await asyncio.sleep(share)
     known = False
     written = asyncio.get_running_loop().time()
     while True:

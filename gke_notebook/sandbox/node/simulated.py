@@ -79,6 +79,7 @@ class SimulatedPod:
         self._timer: asyncio.TimerHandle | None = None
         self._deleting: asyncio.Task[None] | None = None
         self._gone = False
+        self._failed: tuple[str, str] | None = None
         self._writer = StatusWriter(context, pod, self._status, self._written)
         self.task: asyncio.Task[None] | None = None
 
@@ -96,6 +97,14 @@ class SimulatedPod:
         self.ended = True
         self._writer.changed()
 
+    async def end_with_node(self, _grace: float) -> None:
+        """Fail the pod because its node shuts down, and wait until that is reported."""
+        if self.ended or self._gone:
+            return
+        self._failed = status.NODE_SHUTDOWN
+        self._end()
+        await self._writer.flush()
+
     def _written(self, pod: Object) -> None:
         self._previous = pod.get("status") or {}
 
@@ -106,6 +115,7 @@ class SimulatedPod:
             previous=self._previous,
             started=self._started,
             now=moment,
+            failed=self._failed,
         )
 
     def update(self, pod: Object) -> None:

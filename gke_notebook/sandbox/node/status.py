@@ -8,6 +8,8 @@ from typing import Any
 
 Object = dict[str, Any]
 
+# The kubelet's words for a pod that ends with its node (seen in public reports of spot nodes; reason as of 1.24).
+NODE_SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
 VANISHED = "The container could not be located when the pod was terminated"
 
 
@@ -244,6 +246,9 @@ def pod_status(
         status["initContainerStatuses"] = [container_status(record) for record in records if record.init]
     if failed:
         status |= {"reason": failed[0], "message": failed[1]}
+    if failed == NODE_SHUTDOWN:
+        target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": failed[1]}
+        status["conditions"] = [*status["conditions"], {**target, "lastTransitionTime": now}]
     return status
 
 
