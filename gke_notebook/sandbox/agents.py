@@ -13,6 +13,7 @@ import signal
 import ssl
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,8 @@ from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.connection import Connection, static_token
 from gke_notebook.errors import ApiError
-from gke_notebook.sandbox import controllers, jobset_definition, node
+from gke_notebook.sandbox import controllers, jobset_definition, kueue_definitions, node
+from gke_notebook.sandbox.controllers.jobset_controller import DEFINITIONS
 from gke_notebook.sandbox.options import AgentSettings
 
 _log = logging.getLogger("gke_notebook.sandbox.agents")
@@ -52,7 +54,7 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         gke_token=settings.token,
     )
     if settings.controllers:
-        await define_jobsets(connection)
+        await define_kinds(connection)
     compact = Compact()  # a pod that both watch is there once
     tasks = [asyncio.create_task(node.run(connection, config, compact), name="node agent")]
     if settings.controllers:
@@ -68,19 +70,24 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         raise RuntimeError(f"the {task.get_name()} ended by itself")
 
 
-async def define_jobsets(connection: Connection) -> None:
-    """Have the API server serve JobSets; a definition that is there already, perhaps the user's own, stays.
+async def define_kinds(connection: Connection) -> None:
+    """Have the API server serve JobSets and Kueue's queues; a definition that is there already, perhaps the user's
+    own, stays.
 
     Args:
         connection: the embedded API server.
     """
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     async with Client(connection, field_manager="gke-notebook") as client:
-        try:
-            await client.request("POST", path, body=jobset_definition.definition())
-        except ApiError as error:
-            if error.reason != "AlreadyExists":
-                raise
+        bodies = [jobset_definition.definition(), *kueue_definitions.definitions()]
+        await asyncio.gather(*(_define(client, body) for body in bodies))
+
+
+async def _define(client: Client, body: dict[str, Any]) -> None:
+    try:
+        await client.create(DEFINITIONS, body)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
 
 
 def _announce() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from gke_notebook.cluster.connection import Connection, static_token, tls_context
 from gke_notebook.sandbox import controllers
-from gke_notebook.sandbox.agents import define_jobsets
+from gke_notebook.sandbox.agents import define_kinds
 from tests.contract import plane
 from tests.contract.both import Both
 from tests.support.apiserver import running_server
@@ -66,7 +66,7 @@ async def _servers(
 
     async with running_server(tls=True, controllers=True) as connection:
         if defined:
-            await define_jobsets(connection)
+            await define_kinds(connection)
         running = asyncio.create_task(controllers.run(connection))
         try:
             yield Both(connection, real, home, record, _unavailable, access)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from gke_notebook.cluster.resources import JOBS, PODS, SERVICES
-from gke_notebook.sandbox.agents import define_jobsets
+from gke_notebook.sandbox.agents import define_kinds
 from gke_notebook.sandbox.controllers.jobset_controller import JOBSETS
 from tests.support.controlled_cluster import pod_spec, running_cluster
 
 
 async def test_a_jobset_fails_starts_anew_and_completes():
     async with running_cluster() as cluster:
-        await define_jobsets(cluster.connection)
-        await define_jobsets(cluster.connection)  # as after a restart
+        await define_kinds(cluster.connection)
+        await define_kinds(cluster.connection)  # as after a restart
         job = {"parallelism": 1, "completions": 1, "backoffLimit": 0, "template": {"spec": pod_spec()}}
         replicated = [
             {"name": "leader", "template": {"spec": job}},

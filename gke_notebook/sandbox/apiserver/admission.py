@@ -10,7 +10,7 @@ from typing import Any
 from gke_notebook.sandbox.quotas import is_extended
 
 from . import status
-from .admission_plugins import limit_ranges, pod_security, quota, service_accounts
+from .admission_plugins import limit_ranges, pod_security, queues, quota, service_accounts
 from .kinds import Kind, find
 from .status import StatusError
 from .store import Store
@@ -90,6 +90,7 @@ def admit_create(store: Store, kind: Kind, obj: Object, *, account_required: boo
     Raises:
         StatusError: 403.
     """
+    queues.admit(store, kind, obj)
     if kind.kind == "Namespace":
         _admit_namespace(obj)
     elif kind.kind == "Node" and isinstance(obj.get("spec"), (dict, type(None))):
@@ -118,6 +119,7 @@ def validate_create(store: Store, kind: Kind, obj: Object) -> tuple[list[str], l
     """
     if kind.kind == "Pod":
         limit_ranges.check(store, kind, obj)
+    queues.check(store, kind, obj)
     warnings = pod_security.check_create(store, kind, obj)
     return warnings, quota.charges(store, kind, obj)
 
@@ -139,6 +141,7 @@ def validate_update(
     Raises:
         StatusError: 403 or 422.
     """
+    queues.check(store, kind, new, old)
     return pod_security.check_update(store, kind, new, old), quota.charges(store, kind, new, old)
 
 

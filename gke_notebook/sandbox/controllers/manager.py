@@ -11,6 +11,7 @@ from gke_notebook.sandbox.controllers.context import Context
 from gke_notebook.sandbox.controllers.gc import GarbageCollector
 from gke_notebook.sandbox.controllers.job_controller import JobController
 from gke_notebook.sandbox.controllers.jobset_controller import JobSetController
+from gke_notebook.sandbox.controllers.kueue_controller import KueueController
 from gke_notebook.sandbox.controllers.namespaces import NamespaceController
 from gke_notebook.sandbox.controllers.nodes import NodeController
 from gke_notebook.sandbox.controllers.resource_quotas import ResourceQuotaController
@@ -33,6 +34,7 @@ async def run(connection: Connection, compact: Compact | None = None) -> None:
             Scheduler(context),
             JobController(context),
             JobSetController(context),
+            KueueController(context),
             GarbageCollector(context),
             NamespaceController(context),
             ServiceAccountController(context),
