@@ -203,3 +203,48 @@ def _index(text: str, completions: int) -> int:
     if number >= completions:
         raise ValueError(f"too large index: {quote(text)}")
     return number
+
+
+def internal_failure(policy: Object | None) -> Object | None:
+    """Give a pod failure policy as the server quotes it: with the names of its own type, and what is not set.
+
+    Args:
+        policy: the policy.
+    """
+    if policy is None:
+        return None
+    rules = [
+        {
+            "Action": rule.get("action", ""),
+            "OnExitCodes": _internal_codes(rule.get("onExitCodes")),
+            "OnPodConditions": [
+                {"Type": each.get("type", ""), "Status": each.get("status", "")}
+                for each in rule.get("onPodConditions") or ()
+            ]
+            or None,
+        }
+        for rule in policy.get("rules") or ()
+    ]
+    return {"Rules": rules or None}
+
+
+def _internal_codes(found: Object | None) -> Object | None:
+    if found is None:
+        return None
+    values = found.get("values") or None
+    return {"ContainerName": found.get("containerName"), "Operator": found.get("operator", ""), "Values": values}
+
+
+def internal_success(policy: Object | None) -> Object | None:
+    """Give a success policy as the server quotes it.
+
+    Args:
+        policy: the policy.
+    """
+    if policy is None:
+        return None
+    rules = [
+        {"SucceededIndexes": rule.get("succeededIndexes"), "SucceededCount": rule.get("succeededCount")}
+        for rule in policy.get("rules") or ()
+    ]
+    return {"Rules": rules or None}

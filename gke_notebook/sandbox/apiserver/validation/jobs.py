@@ -19,7 +19,7 @@ from gke_notebook.sandbox.apiserver.status import (
 )
 
 from .affinity import check_selector, matches
-from .job_policies import check_failure_policy, check_success_policy
+from .job_policies import check_failure_policy, check_success_policy, internal_failure, internal_success
 from .pods import check_template
 
 Object = dict[str, Any]
@@ -92,11 +92,15 @@ def _check_generated(job: Object) -> list[FieldError]:
         elif labels[key] != value:
             errors.append(invalid_value(field, labels, f"must be '{value}'"))
     if not matches(spec["selector"], expected):
-        selector = spec["selector"]
-        if selector.get("matchLabels"):
-            selector = {**selector, "matchLabels": dict(sorted(selector["matchLabels"].items()))}
-        errors.append(invalid_value("spec.selector", selector, "`selector` not auto-generated"))
+        errors.append(invalid_value("spec.selector", _sorted(spec["selector"]), "`selector` not auto-generated"))
     return errors
+
+
+def _sorted(selector: Object | None) -> Object | None:
+    """Give a selector as it is quoted: its labels in order."""
+    if not selector or not selector.get("matchLabels"):
+        return selector
+    return {**selector, "matchLabels": dict(sorted(selector["matchLabels"].items()))}
 
 
 def check_job_spec(spec: Object, field: str) -> list[FieldError]:
@@ -122,7 +126,7 @@ def check_job_spec(spec: Object, field: str) -> list[FieldError]:
     if spec.get("successPolicy") is not None:
         if spec.get("completionMode") != "Indexed":
             text = "requires indexed completion mode"
-            errors.append(invalid_value(f"{field}.successPolicy", spec["successPolicy"], text))
+            errors.append(invalid_value(f"{field}.successPolicy", internal_success(spec["successPolicy"]), text))
         else:
             errors += check_success_policy(spec, f"{field}.successPolicy")
     replacement = spec.get("podReplacementPolicy")
@@ -218,7 +222,8 @@ def check_job_update(new: Object, old: Object) -> list[FieldError]:
         old: the job as stored.
     """
     after, before = new["spec"], old["spec"]
-    errors = check_job(new)
+    # The real one checks the spec by itself, and again as a part of the check of what has changed.
+    errors = check_job(new) + check_job_spec(after, "spec")
     errors += _check_completions(after, before)
     errors += _immutable("selector", after, before)
     errors += _check_template_update(after, before, old)
@@ -230,7 +235,9 @@ def check_job_update(new: Object, old: Object) -> list[FieldError]:
 def _immutable(name: str, new: Object, old: Object) -> list[FieldError]:
     if new.get(name) == old.get(name):
         return []
-    return [invalid_value(f"spec.{name}", new.get(name), formats.IMMUTABLE)]
+    quoted = {"selector": _sorted, "podFailurePolicy": internal_failure, "successPolicy": internal_success}
+    value = new.get(name)
+    return [invalid_value(f"spec.{name}", quoted[name](value) if name in quoted else value, formats.IMMUTABLE)]
 
 
 def _check_completions(new: Object, old: Object) -> list[FieldError]:
