@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,9 +22,25 @@ from gke_notebook.sandbox.controlplane import binaries
 from gke_notebook.sandbox.home import Home
 from gke_notebook.sandbox.options import Options, Running
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0  # a fraction of a second as a rule, seconds with 50,000 objects, more on a busy machine
 _START_SECONDS_REAL = 180.0  # a real control plane takes some seconds, and much longer on a busy machine
 _STOP_SECONDS = 20.0
+_REMOVE_SECONDS = 10.0
+_REMOVING = ".removing-"
+# A pod's process that ends a moment later may still have written something: so it is tried for a while.
+_REMOVER = """
+import os, shutil, sys, time
+for _ in range(100):
+    for path in sys.argv[2:]:
+        shutil.rmtree(path, ignore_errors=True)
+    if not any(map(os.path.exists, sys.argv[2:])):
+        break
+    time.sleep(0.1)
+try:
+    os.rmdir(sys.argv[1])
+except OSError:
+    pass
+"""
 
 
 class SandboxFailed(GkeNotebookError):  # noqa: N818
@@ -139,13 +157,42 @@ def down(home: Home, *, keep: bool = False) -> bool:
         if was_up:
             _stop(home)
         if keep:
-            shutil.rmtree(home.pods, ignore_errors=True)
+            _remove(home, home.pods)
             home.run_file.unlink(missing_ok=True)
         else:
-            shutil.rmtree(home.root)
+            _remove(home, home.root)
             with contextlib.suppress(OSError):
                 home.root.parent.rmdir()  # only when nothing else is in it
         return was_up
+
+
+def _remove(home: Home, directory: Path) -> None:
+    """Take a directory away at once, and remove what is in it: pods may have installed environments of many files.
+
+    What is not removed within a few seconds, a process of its own goes on to remove.
+    """
+    beside = home.root.parent
+    left = []
+    try:
+        directory.rename(beside / f"{_REMOVING}{secrets.token_hex(8)}")
+    except FileNotFoundError:
+        pass
+    except OSError:  # it is a file system of its own
+        left.append(str(directory))
+    left += [str(path) for path in beside.glob(f"{_REMOVING}*")]  # of an earlier removal that was cut off, too
+    remover = threading.Thread(target=_remove_trees, args=(left,), daemon=True)
+    remover.start()
+    remover.join(_REMOVE_SECONDS)
+    if remover.is_alive() or any(map(os.path.exists, left)):
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _REMOVER, str(beside), *left],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+
+def _remove_trees(paths: list[str]) -> None:
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def clock(running: Running, factor: float | None = None) -> float:
