@@ -31,6 +31,7 @@ PACKAGES = {
     "authentication": (API, "authentication/v1"),
     "policy": (API, "policy/v1"),
     "rbac": (API, "rbac/v1"),
+    "admissionregistration": (API, "admissionregistration/v1"),
     "meta": (MACHINERY, "pkg/apis/meta/v1"),
 }
 GROUPS = {
@@ -39,6 +40,7 @@ GROUPS = {
     "authorization": "authorization.k8s.io",
     "authentication": "authentication.k8s.io",
     "rbac": "rbac.authorization.k8s.io",
+    "admissionregistration": "admissionregistration.k8s.io",
     "core": "",
     "meta": "meta.k8s.io",
 }
@@ -53,6 +55,7 @@ SPECIAL = {
     "[]byte": "bytes",
     "float64": "double",
 }
+INLINED = 1000  # as in wire.py
 PLAIN = {"string", "bool", "int32", "int64"}
 ALIASES = {"v1": "core", "corev1": "core", "apiv1": "core", "metav1": "meta", "types": "types"}
 
@@ -194,8 +197,8 @@ class Generator:
     def add_field(self, into: dict[str, Any], package: str, source: GoField, via: int) -> None:
         """Add one field; the fields of an inlined struct become the outer struct's own.
 
-        `via` is the number of the inlined struct in protobuf, where it is a message of its own; -1 when it is not sent
-        (`apiVersion` and `kind` stand in the envelope).
+        `via` is the number of the inlined struct in protobuf, where it is a message of its own, and 1000 times that
+        plus the next for one in another; -1 when it is not sent (`apiVersion` and `kind` stand in the envelope).
         """
         json_name, *options = source.tags.get("json", "").split(",")
         if json_name == "-":
@@ -206,8 +209,8 @@ class Generator:
         if "inline" in options:
             home, base = self.qualified(package, source.go_type).split(".")
             for each in self.packages[home].structs[base]:
-                assert not via, source
-                self.add_field(into, home, each, number or -1)
+                assert not via or number, source
+                self.add_field(into, home, each, via * INLINED + number or -1)
             return
         container, element = self.resolve(package, source.go_type)
         marks = source.markers

@@ -5,6 +5,7 @@ Source: kubernetes v1.34, plugin/pkg/admission and apiserver/pkg/admission/plugi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gke_notebook.sandbox.quotas import is_extended
@@ -103,13 +104,19 @@ def admit_create(store: Store, kind: Kind, obj: Object, *, account_required: boo
         _tolerate_extended_resources(obj["spec"])
 
 
-def validate_create(store: Store, kind: Kind, obj: Object) -> tuple[list[str], list[tuple[Object, Object]]]:
+Policies = Callable[[], list[str]]
+
+
+def validate_create(
+    store: Store, kind: Kind, obj: Object, policies: Policies
+) -> tuple[list[str], list[tuple[Object, Object]]]:
     """Refuse a new object as the validating plugins do.
 
     Args:
         store: the state.
         kind: its kind.
         obj: the object, valid, as it would be stored.
+        policies: asks the admission policies; gives warnings.
 
     Returns:
         Warnings, and the quotas to charge when it is stored (`quota.charge`).
@@ -120,12 +127,12 @@ def validate_create(store: Store, kind: Kind, obj: Object) -> tuple[list[str], l
     if kind.kind == "Pod":
         limit_ranges.check(store, kind, obj)
     queues.check(store, kind, obj)
-    warnings = pod_security.check_create(store, kind, obj)
+    warnings = pod_security.check_create(store, kind, obj) + policies()
     return warnings, quota.charges(store, kind, obj)
 
 
 def validate_update(
-    store: Store, kind: Kind, new: Object, old: Object
+    store: Store, kind: Kind, new: Object, old: Object, policies: Policies
 ) -> tuple[list[str], list[tuple[Object, Object]]]:
     """Refuse a changed object as the validating plugins do.
 
@@ -134,6 +141,7 @@ def validate_update(
         kind: its kind.
         new: the object after the change, valid.
         old: the object as stored.
+        policies: as in `validate_create`.
 
     Returns:
         As `validate_create`.
@@ -142,7 +150,8 @@ def validate_update(
         StatusError: 403 or 422.
     """
     queues.check(store, kind, new, old)
-    return pod_security.check_update(store, kind, new, old), quota.charges(store, kind, new, old)
+    warnings = pod_security.check_update(store, kind, new, old) + policies()
+    return warnings, quota.charges(store, kind, new, old)
 
 
 def admit_update(kind: Kind, new: Object, old: Object) -> None:

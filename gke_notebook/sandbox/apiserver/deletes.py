@@ -51,6 +51,9 @@ def delete(store: Store, target: Target, options: DeleteOptions) -> Deleted:
     if entry is None:
         raise status.not_found(kind, target.name)
     obj = entry.object()
+    if options.policies is not None:
+        _check(kind, obj, options, namespace=kind.kind == "Namespace")
+        options.policies(obj)
     if kind.kind == "Namespace":
         _check(kind, obj, options, namespace=True)
         pending = _terminate_namespace(store, kind, obj, options)
@@ -85,11 +88,11 @@ def _delete(store: Store, kind: Kind, entry: Entry, obj: Object, options: Delete
     meta.pop("finalizers", None)
     if graceful and grace:
         return Deleted(_put(store, kind, obj, options), gone=False)
+    if graceful and not options.dry_run:
+        entry = store.put(kind, obj)  # told as an end that is near, and then as the end
     body = encode_object(kind, obj) if options.dry_run else store.delete(kind, entry, obj).body
     return Deleted(body if kind.kind in strategy.RETURN_DELETED else None, gone=True)
 
-    if graceful and not options.dry_run:
-        entry = store.put(kind, obj)  # told as an end that is near, and then as the end
 
 def _put(store: Store, kind: Kind, obj: Object, options: DeleteOptions) -> bytes:
     if options.dry_run:

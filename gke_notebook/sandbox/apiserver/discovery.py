@@ -16,8 +16,8 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 
 # The order a real server prefers them in.
 GROUPS = (
-    "authentication.k8s.io", "authorization.k8s.io", "batch", "rbac.authorization.k8s.io", "scheduling.k8s.io",
-    "coordination.k8s.io",
+    "authentication.k8s.io", "authorization.k8s.io", "batch", "rbac.authorization.k8s.io",
+    "admissionregistration.k8s.io", "scheduling.k8s.io", "coordination.k8s.io",
 )  # fmt: skip
 
 _BEFORE_SCHEDULING = ("apiextensions.k8s.io",)

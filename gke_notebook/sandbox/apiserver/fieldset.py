@@ -108,7 +108,8 @@ def _collect_value(field: Field, value: Any) -> FieldSet | None:
     if field.container == LIST:
         found = {}
         for key, item in index(field, value).items():
-            inner = collect(field.struct, item) if field.struct is not None and isinstance(item, dict) else {}
+            whole = field.struct is None or field.struct.atomic or not isinstance(item, dict)
+            inner = {} if whole or field.struct is None else collect(field.struct, item)
             found[key] = {".": {}, **inner} if inner else {}
         return found or None
     if not value:
@@ -143,7 +144,7 @@ def everything(field: Field, value: Any) -> FieldSet:
 
 def _all_fields(type_: Type, obj: dict[str, Any]) -> FieldSet:
     found: FieldSet = {".": {}}
-    fields = type_.fields
+    fields = {} if type_.atomic else type_.fields
     for name, value in obj.items():
         field = fields.get(name)
         if field is not None:
@@ -213,6 +214,8 @@ def _compare_items(field: Field, old: Any, new: Any) -> tuple[FieldSet, FieldSet
     for key, item in after.items():
         if key not in before:
             added[key] = {} if field.struct is None else _all_fields(field.struct, item)
+        elif before[key] != item and field.struct is not None and field.struct.atomic:
+            added[key] = {}
         elif before[key] != item and field.struct is not None:
             inner, lost = compare(field.struct, before[key], item)
             if inner:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 STATUS = "status"
 RBAC = "rbac.authorization.k8s.io"
+ADMISSION = "admissionregistration.k8s.io"
 _STATUS_VERBS = ("get", "patch", "update")
 
 
@@ -185,6 +186,14 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "", "v1", "services", "service", "Service", short_names=("svc",), categories=("all",),
         subresources=(_status(),),
+    ),
+    Kind(
+        ADMISSION, "v1", "validatingadmissionpolicies", "validatingadmissionpolicy", "ValidatingAdmissionPolicy",
+        namespaced=False, categories=("api-extensions",), subresources=(_status(),),
+    ),
+    Kind(
+        ADMISSION, "v1", "validatingadmissionpolicybindings", "validatingadmissionpolicybinding",
+        "ValidatingAdmissionPolicyBinding", namespaced=False, categories=("api-extensions",),
     ),
     Kind(
         "authentication.k8s.io", "v1", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview",

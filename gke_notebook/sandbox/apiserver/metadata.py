@@ -16,7 +16,9 @@ _SUFFIX_LENGTH = 5
 _MAX_GENERATED = 63
 
 # Kinds whose storage counts changes of the spec (kubernetes v1.34, pkg/registry/*/strategy.go).
-_WITH_GENERATION = {"Pod", "Job", "PriorityClass"}
+_WITH_GENERATION = {
+    "Pod", "Job", "PriorityClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+}  # fmt: skip
 
 
 def timestamp(seconds: float | None = None) -> str:

@@ -32,6 +32,8 @@ class WriteOptions:
         validation: ``Strict``, ``Warn`` or ``Ignore``.
         force: whether an apply takes over conflicting fields.
         guard: looks at the object after and before the write, and may refuse it for who writes.
+        policies: tells what the admission policies say of the object, the one before and the name that was asked for:
+            gives warnings, or refuses.
         account_required: whether a new pod's service account must be there, also the one that it gets by default.
     """
 
@@ -40,6 +42,7 @@ class WriteOptions:
     validation: str = "Warn"
     force: bool = False
     guard: Callable[[dict[str, Any], dict[str, Any] | None], None] | None = None
+    policies: Callable[[dict[str, Any], dict[str, Any] | None, str], list[str]] | None = None
     account_required: bool = False
 
 
@@ -83,6 +86,7 @@ class DeleteOptions:
         orphan: the older `orphanDependents`, None when unset.
         uid: the uid the object must have, empty for any.
         version: the resourceVersion it must have, empty for any.
+        policies: asks the admission policies about an object that is to be deleted; may refuse.
     """
 
     dry_run: bool = False
@@ -91,6 +95,7 @@ class DeleteOptions:
     orphan: bool | None = None
     uid: str = ""
     version: str = ""
+    policies: Callable[[dict[str, Any]], None] | None = None
 
 
 def write_options(query: Mapping[str, str], user_agent: str, kind: str) -> WriteOptions:

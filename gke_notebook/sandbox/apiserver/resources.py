@@ -19,10 +19,11 @@ from .authorization.resolver import Authorizer
 from .authorization.reviews import review
 from .authorization.rules import Attributes
 from .authorization.tokens import Tokens
+from .cel import policies, status_controller
 from .crd.definition_rules import DEFINITIONS
 from .crd.definitions import Definitions
 from .decode import decode_body, decode_delete_options, duplicate_fields, media_type
-from .kinds import BINDING, DELETE_OPTIONS, EVICTION, TOKEN_REQUEST, Kind
+from .kinds import BINDING, DELETE_OPTIONS, EVICTION, KINDS, TOKEN_REQUEST, Kind
 from .logs import LogProxy, locate
 from .negotiate import Form, negotiate
 from .patches import APPLY_PATCH, apply_patch, describe
@@ -61,6 +62,7 @@ class Resources:
         self._controllers = controllers
         self._tokens = tokens
         self._definitions = definitions
+        self._policies = policies.Policies(store, lambda: (*KINDS, *definitions.kinds()))
         self._store = store
         self._logs = logs
         self._stopping = stopping
@@ -98,6 +100,10 @@ class Resources:
             verb = "watch"
         if not _offered(target, verb):
             raise status.method_not_allowed()
+        if target.kind is policies.POLICIES and verb in {"create", "update", "patch"}:
+            response = await self._do(request, target, verb, user)
+            status_controller.settle(self._store)
+            return response
         if target.kind.rules is None:
             return await self._do(request, target, verb, user)
         try:
@@ -243,7 +249,7 @@ class Resources:
 
     async def _delete(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = await _delete_options(request)
+        how, said = self._asking(await _delete_options(request), target, user)
         entry = self._store.get(target.kind, target.namespace, target.name)
         warnings = deletes.warnings(target.kind, how)
         if target.kind is DEFINITIONS:
@@ -254,6 +260,7 @@ class Resources:
         except StatusError as error:
             error.warnings += warnings
             raise
+        warnings = said + warnings
         code = 202 if not done.gone and how.orphan is False else 200
         if done.body is not None:
             return _object(request, target.kind, done.body, form, code=code, warnings=warnings)
@@ -265,18 +272,20 @@ class Resources:
 
     async def _delete_collection(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))
-        how = await _delete_options(request)
+        how, said = self._asking(await _delete_options(request), target, user)
         page = reads.page(self._store, target, options.list_options(request.query))
         if target.kind is DEFINITIONS:
             for entry in page.entries:
                 self._definitions.begin_delete(Target(DEFINITIONS, "", entry.name), how)
         deletes.delete_collection(self._store, target, page.entries, how)
         body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
-        return respond.answer(body, media_type=form.media_type, warnings=deletes.warnings(target.kind, how))
+        return respond.answer(body, media_type=form.media_type, warnings=said + deletes.warnings(target.kind, how))
 
     def _write_options(self, request: web.Request, word: str, target: Target, user: User) -> options.WriteOptions:
         kind = target.kind
         how = options.write_options(request.query, request.headers.get("User-Agent", ""), word)
+        if self._policies.any():
+            how = replace(how, policies=policies.on_write(self._policies, target, user, how))
         how = replace(how, account_required=self._controllers)
         if not escalation.applies(kind, user):
             return how
@@ -285,6 +294,15 @@ class Resources:
             escalation.check(self._authorizer, kind, user, new, old)
 
         return replace(how, guard=guard)
+
+    def _asking(
+        self, how: options.DeleteOptions, target: Target, user: User
+    ) -> tuple[options.DeleteOptions, list[str]]:
+        """Let the policies be asked about each object that is deleted; gives the list their warnings will be in."""
+        said: list[str] = []
+        if not self._policies.any():
+            return how, said
+        return replace(how, policies=policies.on_delete(self._policies, target, user, how, said)), said
 
 
 def _verb(method: str, target: Target) -> str:

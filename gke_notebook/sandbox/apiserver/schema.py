@@ -37,7 +37,8 @@ class Field(msgspec.Struct):
         number: the protobuf field number, 0 when it is not sent.
         type: a struct (``core.Container``), a named scalar (``core.PodPhase``) or a base type (``int32``).
         container: ``l`` for a list, ``m`` for a map with string keys, empty for a single value.
-        via: the protobuf number of the inlined message the field lies in, 0 when it lies in none.
+        via: the protobuf number of the inlined message the field lies in, 1000 times that plus the next number for one
+            in another, 0 when it lies in none.
         pointer: whether absent and zero differ.
         omitempty: whether a zero value is left out of JSON.
         required: whether the API calls it required.

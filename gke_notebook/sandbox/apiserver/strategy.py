@@ -16,7 +16,7 @@ Object = dict[str, Any]
 CREATE_ON_UPDATE = frozenset(
     {"Lease", "Event", "Service", "Endpoints", "LimitRange", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 )
-NEEDS_VERSION = frozenset({"Lease"})
+NEEDS_VERSION = frozenset({"Lease", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"})
 
 # Kinds whose DELETE answers the object even when it is gone at once; the others answer a Status.
 RETURN_DELETED = frozenset({"Pod", "Namespace", "ResourceQuota", "Service", "ServiceAccount"})
@@ -61,7 +61,7 @@ def prepare_create(kind: Kind, obj: Object) -> None:
         if not obj["metadata"].get("name"):
             # The one kind that needs no name.
             obj["metadata"] = {"name": str(uuid.uuid4()), **obj["metadata"]}
-    elif kind.kind in {"Job", "ResourceQuota"}:
+    elif kind.kind in {"Job", "ResourceQuota", "ValidatingAdmissionPolicy"}:
         obj["status"] = {}
     elif kind.kind == "Service":
         obj["status"] = {"loadBalancer": {}}

@@ -165,6 +165,37 @@ def _endpoints(obj: Object, now: datetime) -> list[Any]:
     return [_name(obj), shown if obj.get("subsets") else _NONE, _age(obj, now)]
 
 
+def _policy(obj: Object, now: datetime) -> list[Any]:
+    spec = obj.get("spec") or {}
+    kind = spec.get("paramKind")
+    shown = "<unset>" if kind is None else f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}"
+    return [_name(obj), len(spec.get("validations") or ()), shown, _age(obj, now)]
+
+
+def _policy_binding(obj: Object, now: datetime) -> list[Any]:
+    spec = obj.get("spec") or {}
+    ref, shown = spec.get("paramRef"), "<unset>"
+    if ref is not None and ref.get("name"):
+        shown = f"{ref.get('namespace') or '*'}/{ref['name']}"
+    elif ref is not None and ref.get("selector") is not None:
+        shown = _go_selector(ref["selector"])
+    return [_name(obj), spec.get("policyName", ""), shown, _age(obj, now)]
+
+
+def _go_selector(selector: Object) -> str:
+    """Write a selector as Go prints the struct, which is what the server shows here."""
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{each.get('key', '')},Operator:{each.get('operator', '')},"
+        f"Values:[{' '.join(each.get('values') or ())}],}},"
+        for each in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+
+
 def _priority_class(obj: Object, now: datetime) -> list[Any]:
     default = bool(obj.get("globalDefault"))
     return [_name(obj), obj.get("value", 0), default, _age(obj, now), obj.get("preemptionPolicy", "")]
@@ -231,10 +262,12 @@ _TABLES: dict[str, tuple[tuple[str, ...], Cells]] = {
     "ResourceQuota": (("Name", "Request", "Limit", "Age"), _quota),
     "RoleBinding": (_BINDING_COLUMNS, _role_binding),
     "ClusterRoleBinding": (_BINDING_COLUMNS, _role_binding),
+    "ValidatingAdmissionPolicy": (("Name", "Validations", "ParamKind", "Age"), _policy),
+    "ValidatingAdmissionPolicyBinding": (("Name", "PolicyName", "ParamRef", "Age"), _policy_binding),
     "PriorityClass": (("Name", "Value", "Global-Default", "Age", "PreemptionPolicy"), _priority_class),
 }  # fmt: skip
 _OTHER: tuple[tuple[str, ...], Cells] = (("Name", "Created At"), _other)
-_TYPES = {"Value": "integer", "Global-Default": "boolean", "Created At": "date"}
+_TYPES = {"Value": "integer", "Validations": "integer", "Global-Default": "boolean", "Created At": "date"}
 _DONE = {
     "Succeeded": "The pod has completed successfully.",
     "Failed": "The pod failed.",

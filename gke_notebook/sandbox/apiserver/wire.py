@@ -19,6 +19,8 @@ from .schema import LIST, MAP, Field, Type, schema
 MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+INLINED = 1000
+"""How the number of an inlined message within another is told from the outer number (`Field.via`)."""
 _INLINE = object()  # stands in a lookup for a message whose fields are the outer type's own
 
 
@@ -152,8 +154,12 @@ def _numbers(name: str, via: int) -> dict[int, tuple[str, Field] | object]:
     for key, field in schema().types[name].fields.items():
         if field.number and field.via == via:
             found[field.number] = (key, field)
-        elif field.via and not via:
-            found[field.via] = _INLINE
+            continue
+        inner = field.via
+        while inner and inner // INLINED != via:
+            inner //= INLINED
+        if inner:
+            found[inner % INLINED] = _INLINE
     return found
 
 
@@ -178,7 +184,7 @@ def _into(found: dict[str, Any], name: str, via: int, data: bytes) -> None:
         if not isinstance(known, tuple):
             if wire != _BYTES:
                 raise WireError(f"proto: wrong wireType = {wire} for an inlined message")
-            _into(found, name, number, value)
+            _into(found, name, via * INLINED + number, value)
             continue
         key, field = known
         if field.container == MAP:

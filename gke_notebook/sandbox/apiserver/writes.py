@@ -78,7 +78,8 @@ def _create(
     if meta.get("resourceVersion") not in {None, "", "0"}:
         raise status.bad_request("resourceVersion should not be set on objects to be created")
     set_defaults(kind, obj)  # before a name is generated: what is derived from the name then belongs to no client
-    if not meta.get("name") and meta.get("generateName"):
+    asked_for = meta.get("name") or ""
+    if not asked_for and meta.get("generateName"):
         meta["name"] = _free_name(store, kind, target.namespace, str(meta["generateName"]))
     name = meta.get("name") or ""
     admission.check_namespace(store, kind, target.namespace, name, creating=True)
@@ -93,7 +94,7 @@ def _create(
     metadata.begin(kind.kind, meta, stamp)
     strategy.prepare_create(kind, obj)
     warnings = prepare_create(kind, obj)
-    more, charges = admission.validate_create(store, kind, obj)
+    more, charges = admission.validate_create(store, kind, obj, lambda: _policies(options, kind, obj, None, asked_for))
     warnings = more + warnings
     taken = store.get(kind, target.namespace, name)
     if taken is not None:
@@ -102,6 +103,13 @@ def _create(
         return encode_object(kind, obj), warnings
     quota.charge(store, charges)
     return store.put(kind, obj, now).body, warnings
+
+
+def _policies(options: WriteOptions, kind: Kind, new: Object, old: Object | None, name: str) -> list[str]:
+    if options.policies is None:
+        return []
+    shown = {"apiVersion": kind.api_version, "kind": kind.kind, **new}
+    return options.policies(shown, old, name)
 
 
 def _free_name(store: Store, kind: Kind, namespace: str, base: str) -> str:
@@ -191,8 +199,12 @@ def replace(
     warnings = prepare_update(kind, new, old, target.subresource)
     charges: list[tuple[Object, Object]] = []
     if not target.subresource:
-        more, charges = admission.validate_update(store, kind, new, old)
+        more, charges = admission.validate_update(
+            store, kind, new, old, lambda: _policies(options, kind, new, old, target.name)
+        )
         warnings = more + warnings
+    else:
+        warnings = _policies(options, kind, new, old, target.name) + warnings
     metadata.bump_generation(new, old)
     now = time.time()
     if not owned and not early:

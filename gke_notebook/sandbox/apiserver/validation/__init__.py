@@ -191,6 +191,18 @@ def _warnings(kind: Kind, obj: dict[str, Any]) -> list[str]:
     return warnings
 
 
+def _check_policy(obj: dict[str, Any]) -> list[FieldError]:
+    from gke_notebook.sandbox.apiserver.cel.policy_checks import check_policy  # late: few clusters have one
+
+    return check_policy(obj)
+
+
+def _check_policy_binding(obj: dict[str, Any]) -> list[FieldError]:
+    from gke_notebook.sandbox.apiserver.cel.policy_checks import check_binding
+
+    return check_binding(obj)
+
+
 _Check = Callable[[dict[str, Any]], list[FieldError]]
 _CHECKS: dict[str, _Check] = {
     "Pod": pods.check_new_pod,
@@ -210,6 +222,8 @@ _CHECKS: dict[str, _Check] = {
     "ClusterRole": rbac.check_cluster_role,
     "RoleBinding": rbac.check_role_binding,
     "ClusterRoleBinding": rbac.check_cluster_role_binding,
+    "ValidatingAdmissionPolicy": _check_policy,
+    "ValidatingAdmissionPolicyBinding": _check_policy_binding,
 }
 _UPDATE_CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[FieldError]]] = {
     "ConfigMap": core.check_data_update,

@@ -63,6 +63,11 @@ def set_defaults(kind: Kind, obj: Object) -> None:
         set_binding_defaults(obj)
     elif name == "LimitRange":
         set_limit_defaults(obj)
+    elif name in {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}:
+        # Imported late: it needs the checks of this room, and few clusters have a policy.
+        from gke_notebook.sandbox.apiserver.cel.policy_checks import set_defaults as set_policy_defaults
+
+        set_policy_defaults(kind, obj)
 
 
 # Times that the API's types hold by value: one that was never set is written as null, not left out.
