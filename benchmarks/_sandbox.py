@@ -14,6 +14,8 @@ from typing import Any
 
 CLI = [sys.executable, "-m", "gke_notebook.cli", "sandbox"]
 _ASSETS = "KUBEBUILDER_ASSETS"
+_SERVING = {"etcd", "server", "kube-apiserver"}  # of a real control plane
+_ACTING = {"kube-controller-manager", "kube-scheduler"}
 
 
 @contextlib.contextmanager
@@ -45,15 +47,22 @@ def servers() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def resident(status: dict[str, Any]) -> int:
-    """Give the bytes of memory in use by what stores and serves: the main process, or etcd and kube-apiserver."""
-    wanted = [int(status["pid"])]
-    if status.get("components"):
-        wanted = [pid for pid in _descendants(wanted[0]) if _name(pid) in {"etcd", "server", "kube-apiserver"}]
-    return sum(int(_field(pid, "VmRSS").split()[0]) * 1024 for pid in wanted)
+def resident(status: dict[str, Any]) -> dict[str, int]:
+    """Give the bytes of memory in use by part: what stores and serves, what acts on it, and all there is."""
+    found = {"serving": 0, "acting": 0, "all": 0}
+    for pid in descendants(int(status["pid"])):
+        size = int(_field(pid, "VmRSS").split()[0]) * 1024
+        name, arguments = _command(pid)
+        found["all"] += size
+        if name in _SERVING or (pid == status["pid"] and not status.get("components")):
+            found["serving"] += size
+        elif name in _ACTING or "gke_notebook.sandbox.agents" in arguments:
+            found["acting"] += size
+    return found
 
 
-def _descendants(root: int) -> list[int]:
+def descendants(root: int) -> list[int]:
+    """Give a process and all that descend from it."""
     parents = {}
     for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
         with contextlib.suppress(OSError):
@@ -64,11 +73,12 @@ def _descendants(root: int) -> list[int]:
     return found
 
 
-def _name(pid: int) -> str:
+def _command(pid: int) -> tuple[str, list[str]]:
     try:
-        return Path(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()).name
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
-        return ""
+        return "", []
+    return Path(arguments[0]).name, arguments
 
 
 def _field(pid: int, name: str) -> str:

@@ -21,7 +21,7 @@ import os, pathlib, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if os.fork() == 0:
     os.setsid()
-for number in range(15_000):
+for number in range(5_000):
     directory = pathlib.Path(f"{os.getpid()}-{number // 500}")
     directory.mkdir(exist_ok=True)
     (directory / str(number)).write_bytes(b"x")

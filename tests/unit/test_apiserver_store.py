@@ -186,3 +186,20 @@ def test_an_event_line_is_one_json_line():
     line = event_line("ADDED", b'{"a":"\\n"}')
     assert line.count(b"\n") == 1
     assert msgspec.json.decode(line) == {"type": "ADDED", "object": {"a": "\n"}}
+
+
+def test_equal_parts_of_heads_are_one_object() -> None:
+    def made(name: str, **spec: object) -> dict[str, object]:
+        return {"metadata": {"name": name, "labels": {"app": "a"}}, "spec": {"nodeName": "n", "containers": [], **spec}}
+
+    one, two = head(made("x")), head(made("y"))
+    assert one["spec"] == {"nodeName": "n"}
+    assert one["spec"] is two["spec"]
+    assert one["metadata"]["labels"] is two["metadata"]["labels"]
+    assert [one["metadata"]["name"], two["metadata"]["name"]] == ["x", "y"]
+    # Equal to Python, and not to a selector.
+    assert head(made("x", unschedulable=True))["spec"]["unschedulable"] is True
+    assert head(made("x", unschedulable=1))["spec"]["unschedulable"] is not True
+    assert head({"metadata": {}, "status": {"podIPs": [{"ip": "127.0.0.1"}]}})["status"] == {
+        "podIPs": [{"ip": "127.0.0.1"}]
+    }

@@ -12,6 +12,8 @@ import msgspec
 Object = dict[str, Any]
 Key = tuple[str, str]
 
+_PARTS = 8_192
+_parts: dict[tuple[Any, ...], Object] = {}  # of heads, to be shared
 _HISTORY_EVENTS = 20_000
 _HISTORY_BYTES = 48 * 2**20
 _decode: Callable[[bytes], Object] = msgspec.json.Decoder(dict[str, Any]).decode
@@ -80,7 +82,10 @@ def head(obj: Object) -> Object:
         Name, namespace, labels, and the plain values of `spec`, `status`, `involvedObject`, `source` and the top.
     """
     metadata = obj.get("metadata") or {}
-    kept: Object = {"metadata": {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}}
+    about = {key: metadata[key] for key in ("name", "namespace", "labels") if key in metadata}
+    if isinstance(about.get("labels"), dict):
+        about["labels"] = _shared(about["labels"])
+    kept: Object = {"metadata": about}
     for key, value in obj.items():
         if isinstance(value, (str, int, bool)):
             if key not in {"kind", "apiVersion", "message"}:
@@ -92,8 +97,22 @@ def head(obj: Object) -> Object:
             if "podIPs" in value:
                 plain["podIPs"] = value["podIPs"]
             if plain:
-                kept[key] = plain
+                kept[key] = _shared(plain)
     return kept
+
+
+def _shared(part: Object) -> Object:
+    """Give one object for all parts that are equal: thousands of pods differ in little that selectors look at."""
+    try:
+        key = (*part.items(), *map(type, part.values()))  # 1 and True are equal, and not the same to a selector
+        found = _parts.get(key)
+    except TypeError:  # a list within
+        return part
+    if found is None:
+        if len(_parts) >= _PARTS:
+            _parts.clear()
+        found = _parts[key] = part
+    return found
 
 
 class Event:
