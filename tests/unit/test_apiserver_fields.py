@@ -50,9 +50,26 @@ def test_values_of_the_wrong_type_are_refused_in_every_mode(spec, text):
         check_unknown_fields(KIND["Job"], {"spec": spec}, "Ignore")
     assert text in caught.value.message
     with pytest.raises(StatusError) as caught:
-        check_unknown_fields(KIND["Job"], {"spec": spec}, "Ignore", patch="map[]")
+        check_unknown_fields(KIND["Job"], {"spec": spec}, "Ignore", patch="{}")
     assert caught.value.code == 422
-    assert caught.value.message.startswith(' "" is invalid: patch: Invalid value: "map[]": json: cannot unmarshal')
+    assert caught.value.message.startswith(' "" is invalid: patch: Invalid value: "{}": json: cannot unmarshal')
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"completions": "x"}, "unrecognized type: int32"),
+        ({"completions": 1.5}, "cannot convert float64 to int32"),
+        ({"completionMode": 1}, "cannot convert int64 to v1.CompletionMode"),
+        ({"template": []}, "cannot restore struct from: slice"),
+        ({"template": {"spec": {"containers": "x"}}}, "cannot restore slice from string"),
+        ({"template": {"spec": {"nodeSelector": True}}}, "cannot restore map from bool"),
+    ],
+)
+def test_the_outcome_of_a_strategic_merge_patch_is_refused_in_other_words(spec, text):
+    with pytest.raises(StatusError) as caught:
+        check_unknown_fields(KIND["Job"], {"spec": spec}, "Ignore", patch="map[]")
+    assert caught.value.message == f' "" is invalid: patch: Invalid value: "map[]": {text}'
 
 
 @pytest.mark.parametrize(

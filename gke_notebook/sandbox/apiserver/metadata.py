@@ -105,6 +105,37 @@ def _without(obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key not in {"metadata", "status", "kind", "apiVersion"}}
 
 
+def deduplicate_owners(metadata: Object, *, patched: bool = False) -> list[str]:
+    """Keep one of equal owner references (k8s.io/apiserver v0.34, pkg/endpoints/handlers/rest.go).
+
+    Args:
+        metadata: the object's metadata, changed in place.
+        patched: whether a patch has made it, of which the warning says otherwise.
+
+    Returns:
+        A warning, when there were any.
+    """
+    owners = metadata.get("ownerReferences")
+    if not isinstance(owners, list) or len(owners) < 2:
+        return []
+    kept: list[Any] = []
+    twice = []
+    for owner in owners:
+        if owner in kept:
+            twice.append(str(owner.get("uid", "")) if isinstance(owner, dict) else "")
+        else:
+            kept.append(owner)
+    if not twice:
+        return []
+    metadata["ownerReferences"] = kept
+    after = " after mutating admission happens" if patched else ""
+    text = (
+        f".metadata.ownerReferences contains duplicate entries{after}; API server dedups owner references in 1.20+, "
+        "and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+    )
+    return [text + ", ".join(twice)]
+
+
 def mark_deleting(obj: Object, grace: int, now: float) -> None:
     """Set the time at which an object is to be gone.
 

@@ -44,7 +44,7 @@ def apply_patch(kind: Kind, live: dict[str, Any], body: bytes, content_type: str
     if found == STRATEGIC_PATCH and kind.rules is not None and not kind.rules.strategic:
         raise status.unsupported_media_type((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
     if found == STRATEGIC_PATCH:
-        return strategic_merge(type_of(kind), live, _parse(body, dict))
+        return strategic_merge(type_of(kind), live, _parse(body, dict, ""))
     raise status.unsupported_media_type(ACCEPTED)
 
 
@@ -66,16 +66,16 @@ def describe(content_type: str, body: bytes, patched: dict[str, Any]) -> str:
     return json.dumps(patched, ensure_ascii=False, separators=(",", ":"))
 
 
-def _parse(body: bytes, wanted: type) -> Any:
+def _parse(body: bytes, wanted: type, preface: str = "error decoding patch: ") -> Any:
     go_type = "[]handlers.jsonPatchOp" if wanted is list else "map[string]interface {}"
     try:
         found = load(body, JSON)
     except BodyError as error:
         text = str(error).removeprefix("couldn't get version/kind; json parse error: ")
-        raise status.bad_request(f"error decoding patch: {text}") from error
+        raise status.bad_request(f"{preface}{text}") from error
     if not isinstance(found, wanted):
         text = f"json: cannot unmarshal {json_name(found)} into Go value of type {go_type}"
-        raise status.bad_request(f"error decoding patch: {text}")
+        raise status.bad_request(f"{preface}{text}")
     return found
 
 

@@ -215,7 +215,9 @@ def _role_binding(obj: Object, now: datetime) -> list[Any]:
     reference = obj.get("roleRef") or {}
     subjects: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
     for each in obj.get("subjects") or ():
-        shown = f"{each['namespace']}/{each['name']}" if each.get("namespace") else each.get("name", "")
+        shown = each.get("name", "")
+        if each.get("kind") == "ServiceAccount":
+            shown = f"{each.get('namespace', '')}/{shown}"
         subjects.setdefault(each.get("kind", ""), []).append(shown)
     role = f"{reference.get('kind', '')}/{reference.get('name', '')}"
     return [_name(obj), role, _age(obj, now), *(", ".join(found) for found in list(subjects.values())[:3])]

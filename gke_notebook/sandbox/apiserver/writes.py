@@ -57,6 +57,7 @@ def create(
     warnings = check_unknown_fields(target.kind, obj, options.validation, duplicates)
     with _said(warnings):
         _check_namespace_of(target, obj, creating=True)
+        warnings += metadata.deduplicate_owners(obj["metadata"])
         body, more = _create(store, target, obj, options)
     return Written(body, 201, warnings + more)
 
@@ -140,6 +141,7 @@ def update(
     warnings = check_unknown_fields(kind, obj, options.validation, duplicates)
     _check_namespace_of(target, obj)
     _check_name_of(target, obj)
+    warnings += metadata.deduplicate_owners(obj["metadata"])
     entry = store.get(kind, target.namespace, target.name)
     if entry is None:
         if kind.kind not in strategy.CREATE_ON_UPDATE or target.subresource:
@@ -256,6 +258,7 @@ def patch(
     with _said(warnings):
         _check_namespace_of(target, new, creating=True)
         _check_name_of(target, new)
+        warnings += metadata.deduplicate_owners(new["metadata"], patched=True)
         _check_version_of(target, new)
         _check_uid_of(target, new, entry)
         written = replace(store, target, entry, new, options)

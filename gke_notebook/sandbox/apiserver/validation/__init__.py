@@ -47,7 +47,8 @@ def check_unknown_fields(
     try:
         unknown = normalize(type_of(kind), obj)
     except FieldTypeError as error:
-        raise undecodable(kind, str(error), patch) from error
+        merged = patch is not None and patch.startswith("map[")  # a strategic merge patch, printed as Go does
+        raise undecodable(kind, error.converted if merged else str(error), patch) from error
     if mode not in {STRICT, WARN}:
         return []
     found = [f"duplicate field {status.quote(path)}" for path in duplicates or ()]

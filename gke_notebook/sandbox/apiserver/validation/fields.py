@@ -24,7 +24,16 @@ _STRAY = re.compile(r"\[\d+\]")
 
 
 class FieldTypeError(ValueError):
-    """A value has another JSON type than its field; the message is Go's."""
+    """A value has another JSON type than its field; the message is Go's.
+
+    Args:
+        text: what the decoder of JSON says.
+        converted: what is said instead of the outcome of a strategic merge patch, which is no JSON; empty for the same.
+    """
+
+    def __init__(self, text: str, converted: str = "") -> None:
+        super().__init__(text)
+        self.converted = converted or text
 
 
 class _Walk:
@@ -182,9 +191,29 @@ def _wrong(type_: Type, field: Field, path: str, value: Any, target: str) -> Fie
     where = _STRAY.sub("", path)
     if target == "string" and type_.name in _WITH_UID and where.endswith("uid"):
         target = "types.UID"
-    return FieldTypeError(
-        f"json: cannot unmarshal {name} into Go struct field {type_.go_name}.{where} of type {target}"
-    )
+    text = f"json: cannot unmarshal {name} into Go struct field {type_.go_name}.{where} of type {target}"
+    return FieldTypeError(text, _converted(field, value, target))
+
+
+_GO_KINDS = {str: "string", bool: "bool", int: "int64", float: "float64", list: "slice", dict: "map"}
+_GO_BASES = {"string", "bool", "int32", "int64"}
+
+
+def _converted(field: Field, value: Any, target: str) -> str:
+    """Give the words of k8s.io/apimachinery v0.34, pkg/runtime/converter.go."""
+    kind = _GO_KINDS.get(type(value), "")
+    whole = field.container and target == field.go_type
+    if whole:
+        return f"cannot restore {'slice' if field.container == LIST else 'map'} from {kind}"
+    if field.struct is not None:
+        return f"cannot restore struct from: {kind}"
+    if field.base not in _GO_BASES:
+        return ""
+    if kind == "int64" and field.base not in {"string", "bool"}:
+        return ""  # too large: there the number is cut to its low bits, here it is refused
+    if kind == {"string": "int64", "int32": "float64", "int64": "float64"}.get(field.base):
+        return f"cannot convert {kind} to {target}"
+    return f"unrecognized type: {field.base}"
 
 
 def timestamp(text: str, *, micro: bool = False) -> str:

@@ -116,7 +116,7 @@ def _check_owners(owners: list[dict[str, Any]]) -> list[FieldError]:
     field = "metadata.ownerReferences"
     for owner in owners:
         version = owner.get("apiVersion", "")
-        if not version.rpartition("/")[2]:
+        if not version.rpartition("/")[2] or version.count("/") > 1:
             errors.append(invalid_value(f"{field}.apiVersion", version, "version must not be empty"))
         missing = [name for name in ("kind", "name", "uid") if not owner.get(name)]
         errors += [invalid_value(f"{field}.{name}", "", "must not be empty") for name in missing]
