@@ -36,6 +36,8 @@ class Definitions:
         self._seen = -1
         self._kinds: tuple[Kind, ...] = ()
         self._made: dict[tuple[str, int], Kind] = {}
+        self._settled = -1
+        self._ending = False
 
     def kinds(self) -> tuple[Kind, ...]:
         """Give that of the definitions, and all that they have brought."""
@@ -92,9 +94,14 @@ class Definitions:
 
     def settle(self) -> None:
         """Do what the server's own controllers do after a change: accept names, establish, clean up."""
-        for entry in list(self._store.of(DEFINITIONS).all()):
+        collection = self._store.of(DEFINITIONS)
+        if collection.changed == self._settled and not self._ending:
+            return  # an object has changed, and no definition
+        self._settled, self._ending = collection.changed, False
+        for entry in list(collection.all()):
             obj = entry.object()
             if obj["metadata"].get("deletionTimestamp"):
+                self._ending = True
                 self._clean_up(entry, obj)
             else:
                 self._accept(entry, obj)
