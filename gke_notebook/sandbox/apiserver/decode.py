@@ -50,7 +50,7 @@ def decode_body(body: bytes, content_type: str, kind: Kind, duplicates: list[str
     Raises:
         StatusError: 400 when the body is malformed or about another kind, 415 when its type is not known.
     """
-    found = media_type(content_type) or JSON
+    found = _body_type(content_type)
     # Custom kinds have no protobuf form.
     accepted = ACCEPTED if kind.rules is None or kind.rules.strategic else (JSON, YAML)
     if found not in accepted:
@@ -65,6 +65,42 @@ def decode_body(body: bytes, content_type: str, kind: Kind, duplicates: list[str
     return obj
 
 
+def decode_applied(body: bytes, kind: Kind, duplicates: list[str]) -> dict[str, Any]:
+    """Decode the body of a server-side apply.
+
+    Args:
+        body: the bytes as received.
+        kind: the kind the path is about.
+        duplicates: the paths of fields that are named twice are added to it.
+
+    Raises:
+        StatusError: 400 when it is malformed or about another kind.
+    """
+    try:
+        found = load(body, YAML, duplicates)
+    except BodyError as error:
+        raise status.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from error
+    if found is not None and not isinstance(found, dict):
+        text = f"json: cannot unmarshal {json_name(found)} into Go value of type map[string]interface {{}}"
+        raise status.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {text}")
+    obj: dict[str, Any] = found or {}
+    version, name = (obj.get(key) or "" for key in ("apiVersion", "kind"))
+    if (version, name) != (kind.api_version, kind.kind):
+        shown = version if "/" in str(version) else f"/{version}"
+        raise status.bad_request(f"invalid object type: {shown}, Kind={name}")
+    return obj
+
+
+def _body_type(content_type: str) -> str:
+    """Give the type of a body; a header with a parameter that is none says nothing that is known."""
+    if not content_type.strip():
+        return JSON
+    _, *parameters = content_type.rstrip().removesuffix(";").split(";")
+    if not all(each.partition("=")[2] for each in parameters):
+        return content_type
+    return media_type(content_type)
+
+
 def decode_delete_options(body: bytes, content_type: str) -> dict[str, Any]:
     """Decode the body of a delete; what is wrong is said without the frame that other bodies' errors have.
 
@@ -75,7 +111,7 @@ def decode_delete_options(body: bytes, content_type: str) -> dict[str, Any]:
     Raises:
         StatusError: 400 when it is malformed or of another kind, 415 when its type is not known.
     """
-    found = media_type(content_type) or JSON
+    found = _body_type(content_type)
     if found not in ACCEPTED:
         raise status.unsupported_media_type(ACCEPTED)
     try:

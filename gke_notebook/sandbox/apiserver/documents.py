@@ -122,7 +122,7 @@ def _paths(more: Sequence[Kind]) -> list[str]:
 
 
 def _check_method(request: web.Request) -> None:
-    if request.method not in {"GET", "HEAD"}:
+    if request.method != "GET":
         raise status.method_not_allowed()
 
 

@@ -32,7 +32,9 @@ class Form:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, *, shapes: bool = True, stream: bool = False, routed: bool = True) -> Form:
+def negotiate(
+    accept: str, *, shapes: bool = True, stream: bool = False, routed: bool = True, collection: bool = False
+) -> Form:
     """Choose the first form of an `Accept` header that this server can give.
 
     Args:
@@ -40,6 +42,7 @@ def negotiate(accept: str, *, shapes: bool = True, stream: bool = False, routed:
         shapes: whether tables and partial objects can be given here.
         stream: whether a watch is asked for, which is always JSON.
         routed: whether the real server's router sees the header first; it has words of its own.
+        collection: whether a collection is read, which could be watched as well.
 
     Raises:
         StatusError: 406 when there is none.
@@ -53,7 +56,7 @@ def negotiate(accept: str, *, shapes: bool = True, stream: bool = False, routed:
     served = False
     for clause in _by_quality(accept):
         type_, parameters = clause
-        if type_ in {"*/*", "application/*"}:
+        if type_ == "*/*":
             return Form()
         if type_ not in _ACCEPTED or (stream and type_ != JSON):
             continue
@@ -64,7 +67,8 @@ def negotiate(accept: str, *, shapes: bool = True, stream: bool = False, routed:
         known = shape in _AS and parameters.get("g") == "meta.k8s.io" and parameters.get("v") == "v1"
         if shapes and known:
             return Form(type_, "PartialObjectMetadata" if shape.startswith("Partial") else shape)
-    raise status.not_acceptable(_ACCEPTED, served=served or not routed)
+    offered = (*_ACCEPTED, f"{JSON};stream=watch") if collection else _ACCEPTED
+    raise status.not_acceptable(offered if not served and routed else _ACCEPTED, served=served or not routed)
 
 
 def _by_quality(accept: str) -> list[tuple[str, dict[str, str]]]:
@@ -76,7 +80,6 @@ def _by_quality(accept: str) -> list[tuple[str, dict[str, str]]]:
             quality = float(parameters.pop("q", "1"))
         except ValueError:
             quality = 1.0
-        if quality > 0:
-            found.append((-quality, position, type_.lower(), parameters))
+        found.append((-quality, position, type_.lower(), parameters))
     found.sort(key=lambda each: each[:2])
     return [(type_, parameters) for _, _, type_, parameters in found]

@@ -40,12 +40,16 @@ def apply_patch(kind: Kind, live: dict[str, Any], body: bytes, content_type: str
     if found == JSON_PATCH:
         return _json_patch(kind, live, _parse(body, list))
     if found == MERGE_PATCH:
+        if body.strip() == b"null":
+            raise status.bad_request("Invalid JSON Patch")
         return dict(merge_patch(copy.deepcopy(live), _parse(body, dict)))
     if found == STRATEGIC_PATCH and kind.rules is not None and not kind.rules.strategic:
         raise status.unsupported_media_type((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
     if found == STRATEGIC_PATCH:
-        return strategic_merge(type_of(kind), live, _parse(body, dict, ""))
-    raise status.unsupported_media_type(ACCEPTED)
+        return strategic_merge(type_of(kind), live, {} if body.strip() == b"null" else _parse(body, dict, ""))
+    if kind.rules is not None and not kind.rules.strategic:
+        raise status.unsupported_media_type((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+    raise status.StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})  # the router says it here
 
 
 def describe(content_type: str, body: bytes, patched: dict[str, Any]) -> str:
@@ -66,16 +70,18 @@ def describe(content_type: str, body: bytes, patched: dict[str, Any]) -> str:
     return json.dumps(patched, ensure_ascii=False, separators=(",", ":"))
 
 
-def _parse(body: bytes, wanted: type, preface: str = "error decoding patch: ") -> Any:
+def _parse(body: bytes, wanted: type, before: str = "error decoding patch: ") -> Any:
     go_type = "[]handlers.jsonPatchOp" if wanted is list else "map[string]interface {}"
     try:
         found = load(body, JSON)
     except BodyError as error:
         text = str(error).removeprefix("couldn't get version/kind; json parse error: ")
-        raise status.bad_request(f"{preface}{text}") from error
+        raise status.bad_request(f"{before}{text}") from error
+    if found is None and wanted is list:
+        return []
     if not isinstance(found, wanted):
         text = f"json: cannot unmarshal {json_name(found)} into Go value of type {go_type}"
-        raise status.bad_request(f"{preface}{text}")
+        raise status.bad_request(f"{before}{text}")
     return found
 
 

@@ -260,7 +260,8 @@ def render_object(kind: Kind, body: bytes, form: Form, include_object: str = "")
         return body
     obj: Object = msgspec.json.decode(body)
     if form.shape == "Table":
-        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        version = obj["metadata"].get("resourceVersion")
+        metadata = {"resourceVersion": version} if version else {}
         return msgspec.json.encode(render_table(kind, [obj], metadata, include_object))
     return msgspec.json.encode(partial(obj))
 

@@ -22,7 +22,7 @@ from .authorization.tokens import Tokens
 from .cel import policies, status_controller
 from .crd.definition_rules import DEFINITIONS
 from .crd.definitions import Definitions
-from .decode import decode_body, decode_delete_options, duplicate_fields, media_type
+from .decode import decode_applied, decode_body, decode_delete_options, duplicate_fields, media_type
 from .kinds import BINDING, DELETE_OPTIONS, EVICTION, KINDS, TOKEN_REQUEST, Kind
 from .logs import LogProxy, locate
 from .negotiate import Form, negotiate
@@ -145,13 +145,13 @@ class Resources:
         return _object(request, target.kind, entry.body, form)
 
     def _list(self, request: web.Request, target: Target) -> web.Response:
-        form = negotiate(request.headers.get("Accept", ""))
+        form = negotiate(request.headers.get("Accept", ""), collection=True)
         page = reads.page(self._store, target, options.list_options(request.query))
         body = reads.render_list(target.kind, page, form, request.query.get("includeObject", ""))
         return respond.answer(body, media_type=form.media_type)
 
     async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
-        form = negotiate(request.headers.get("Accept", ""), stream=True)
+        form = negotiate(request.headers.get("Accept", ""), stream=True, collection=True)
         asked = options.list_options({**request.query, "watch": "1"})
         transport = request.transport
 
@@ -231,7 +231,7 @@ class Resources:
                 error = status.required("fieldManager", "is required for apply patch")
                 raise _invalid_options(error)
             duplicates: list[str] = []
-            obj = decode_body(body, "application/yaml", target.kind, duplicates)
+            obj = decode_applied(body, target.kind, duplicates)
             if self._store.get(target.kind, target.namespace, target.name) is None:
                 await self._settle(target, obj)
             return _written(request, target.kind, writes.apply(self._store, target, obj, how, duplicates), form)
@@ -268,7 +268,7 @@ class Resources:
         details = {"name": target.name, "group": kind.group, "kind": kind.plural}
         if entry is not None:
             details["uid"] = entry.object()["metadata"]["uid"]
-        return respond.success({key: value for key, value in details.items() if value}, code, warnings)
+        return respond.success({key: value for key, value in details.items() if value}, code, warnings, form.media_type)
 
     async def _delete_collection(self, request: web.Request, target: Target, user: User) -> web.Response:
         form = negotiate(request.headers.get("Accept", ""))

@@ -78,20 +78,23 @@ def failure(error: StatusError, accept: str = "") -> web.Response:
     return response
 
 
-def success(details: dict[str, Any] | None = None, code: int = 200, warnings: Iterable[str] = ()) -> web.Response:
+def success(
+    details: dict[str, Any] | None = None, code: int = 200, warnings: Iterable[str] = (), media_type: str = JSON
+) -> web.Response:
     """Answer with a Status of success.
 
     Args:
         details: what it is about.
         code: the HTTP status code.
         warnings: texts for `Warning` headers.
+        media_type: the `Content-Type`; YAML is written when it says so.
     """
     shown: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     if details:
         shown["details"] = details
     elif code != 200:
         shown["code"] = code
-    return answer(msgspec.json.encode(shown), code, warnings=warnings)
+    return answer(msgspec.json.encode(shown), code, media_type=media_type, warnings=warnings)
 
 
 def text(content: str, code: int = 200) -> web.Response:

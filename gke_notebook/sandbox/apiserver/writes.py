@@ -150,9 +150,6 @@ def update(
             raise status.other_uid(kind, target.namespace, target.name, obj["metadata"]["uid"])
         body, more = _create(store, target, obj, options)
         return Written(body, 201, warnings + more)
-    if not obj["metadata"].get("resourceVersion") and kind.rules is not None:
-        error = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-        raise status.invalid(dataclasses.replace(kind, kind=kind.plural), target.name, [error])
     uid, found = obj["metadata"].get("uid"), entry.object()["metadata"]["uid"]
     if uid and uid != found:
         raise status.other_uid(kind, target.namespace, target.name, uid, found)
@@ -256,6 +253,7 @@ def patch(
         raise status.not_found(target.kind, target.name)
     new, warnings = change(entry.object())
     with _said(warnings):
+        _check_type_of(target, new)
         _check_namespace_of(target, new, creating=True)
         _check_name_of(target, new)
         warnings += metadata.deduplicate_owners(new["metadata"], patched=True)
@@ -331,12 +329,26 @@ def _check_namespace_of(target: Target, obj: Object, *, creating: bool = False) 
     meta["namespace"] = target.namespace
 
 
+def _check_type_of(target: Target, new: Object) -> None:
+    """Refuse a patch that changes the type of a custom object; built-in kinds read their own into whatever comes."""
+    kind = target.kind
+    if kind.rules is None or kind.rules.strategic:
+        return
+    name, version = new.get("kind"), new.get("apiVersion")
+    errors = [status.invalid_value("kind", name, f"must be {kind.kind}")] if name != kind.kind else []
+    if version != kind.api_version:
+        errors.append(status.invalid_value("apiVersion", version, f"must be {kind.api_version}"))
+    if errors:
+        group = str(version).rpartition("/")[0]
+        raise status.invalid(dataclasses.replace(kind, group=group, kind=str(name)), target.name, errors)
+
+
 def _check_version_of(target: Target, obj: Object) -> None:
     """Refuse a version that is no number, and none where the kind needs one."""
     version = obj["metadata"].get("resourceVersion") or "0"
     if not (version.isascii() and version.isdigit()):
         raise status.bad_request(f"strconv.ParseUint: parsing {status.quote(version)}: invalid syntax")
-    if not int(version) and target.kind.kind in strategy.NEEDS_VERSION:
+    if not int(version) and (target.kind.kind in strategy.NEEDS_VERSION or target.kind.rules is not None):
         raise status.version_needed(target.kind, target.name)
 
 
