@@ -11,7 +11,7 @@ Object = dict[str, Any]
 
 
 def pod(metadata: Object, **spec: Any) -> Object:
-    spec = {"automountServiceAccountToken": False, "containers": [{"name": "main", "image": "x"}], **spec}
+    spec = {"containers": [{"name": "main", "image": "x"}], **spec}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 

@@ -22,7 +22,7 @@ def pod(name: str, context: Object | None = None, container: Object | None = Non
     one = {"name": "main", "image": "x", **({"securityContext": context} if context is not None else {})}
     return {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-        "spec": {"automountServiceAccountToken": False, "containers": [{**one, **(container or {})}], **spec},
+        "spec": {"containers": [{**one, **(container or {})}], **spec},
     }  # fmt: skip
 
 

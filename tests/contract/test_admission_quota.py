@@ -22,7 +22,7 @@ def pod(name: str, requests: Object | None = None, limits: Object | None = None,
     container = {"name": "main", "image": "x", "resources": resources}
     return {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-        "spec": {"automountServiceAccountToken": False, "containers": [container], **spec},
+        "spec": {"containers": [container], **spec},
     }  # fmt: skip
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
+
+import msgspec
 
 from gke_notebook.cluster.client import MERGE_PATCH
 from gke_notebook.cluster.resources import CONFIG_MAPS, PODS, SERVICE_ACCOUNTS
@@ -82,3 +85,30 @@ async def _until(side: Side, resource: Any, name: str, wanted: Any) -> Object:
             return found["items"][0]
         await asyncio.sleep(0.02)
     raise AssertionError(f"{name} did not come to be as it should")
+
+
+async def test_the_claims_of_a_mounted_token(both: Both):
+    """A token as kubelets ask for it, and others: what they say, and for how long they are good."""
+
+    async def scenario(side: Side) -> Any:
+        made = await side.client.create(PODS, pod("p"), side.namespace)
+        bound = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": made["metadata"]["uid"]}
+        found: list[Any] = [made["metadata"]["uid"]]
+        for spec in (
+            {"expirationSeconds": 3607, "boundObjectRef": bound},
+            {"expirationSeconds": 3607},
+            {"expirationSeconds": 3600, "boundObjectRef": bound},
+            {"expirationSeconds": 3607, "boundObjectRef": bound, "audiences": ["vault"]},
+        ):
+            body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+            answer = await side.ask("POST", side.path(SERVICE_ACCOUNTS, "default", "token"), body, record=False)
+            text = answer["body"]["status"]["token"].split(".")[1]
+            claims = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            about = claims["kubernetes.io"]
+            issued = claims["iat"]
+            lasts = [claims["exp"] - issued, claims["nbf"] - issued, about.pop("warnafter", issued) - issued]
+            audiences = ["<own>" if each == claims["iss"] else each for each in claims["aud"]]
+            found.append([about, sorted(claims), audiences, claims["sub"], lasts])
+        return found
+
+    await both.compare(scenario, kind="ServiceAccount", feature="claims of mounted tokens")

@@ -251,6 +251,7 @@ class World:
                 )
         names = re.compile("|".join(re.escape(word) for word in sorted(words, key=len, reverse=True)) or "$^")
         hosts = re.compile(r"(default-scheduler)-.*")
+        tokens = re.compile(r"^(kube-api-access)-[a-z0-9]{5}$")
 
         def plain(value: Any) -> Any:
             if isinstance(value, dict):
@@ -262,6 +263,7 @@ class World:
             if isinstance(value, list):
                 return [plain(item) for item in value]
             if isinstance(value, str):
+                value = tokens.sub(r"\1-RANDOM", value)
                 return hosts.sub(r"\1-HOST", names.sub(lambda found: words[found.group()], value))
             return value
 
@@ -338,7 +340,7 @@ def pod_spec(**requests: str) -> Object:
     """The spec of a pod of one small container."""
     container = {"name": "main", "image": "x", "resources": {"requests": {"cpu": "10m", **requests}}}
     return {
-        "restartPolicy": "Never", "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 30,
+        "restartPolicy": "Never", "terminationGracePeriodSeconds": 30,
         "containers": [container],
     }  # fmt: skip
 

@@ -28,6 +28,7 @@ from .users import AUTHENTICATED, User, account_groups, account_name
 Object = dict[str, Any]
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 _SECONDS, _LEAST, _MOST = 3600, 600, 2**32
+_MOUNTED, _EXTENDED = 3607, 365 * 24 * 3600
 _MANY = 10_000
 _HEADER = {"alg": "HS256", "kid": "sandbox"}
 _EXTRA = "authentication.kubernetes.io/"
@@ -90,8 +91,13 @@ class Tokens:
             raise status.invalid(TOKEN_REQUEST, "", errors)
         bound = self._bound(target, spec.get("boundObjectRef"))
         now = int(time.time())
+        lasting = seconds
+        if seconds == _MOUNTED and "pod" in bound and spec["audiences"] == [ISSUER]:
+            # Those that are mounted are good for longer than they say: clients that read them once go on for a while.
+            lasting = _EXTENDED
+            bound["warnafter"] = now + seconds
         claims = {
-            "aud": spec["audiences"], "exp": now + seconds, "iat": now, "iss": ISSUER, "jti": str(uuid.uuid4()),
+            "aud": spec["audiences"], "exp": now + lasting, "iat": now, "iss": ISSUER, "jti": str(uuid.uuid4()),
             "kubernetes.io": {
                 "namespace": target.namespace, "serviceaccount": {"name": target.name, "uid": uid}, **bound,
             },
