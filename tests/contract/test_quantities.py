@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -71,3 +72,44 @@ async def test_sizes(both: Both):
         return found
 
     await both.compare(scenario, kind="*", feature="quantities: sizes")
+
+
+RATIOS = [
+    ("1.1", "1", "1100m"), ("1.1", "2", "2200m"), ("1.1", "1", "1099m"), ("3", "100m", "300m"), ("3", "100m", "301m"),
+    ("1500m", "200m", "300m"), ("1.3", "7", "9100m"), ("1.7", "700m", "1190m"), ("2", "3n", "7n"), ("2", "1Ki", "2049"),
+    ("2.5", "1Gi", "2560Mi"), ("1k", "1m", "1"), ("1k", "1m", "1001m"), ("1", "8Pi", "8193Ti"), ("2", "8Pi", "17Pi"),
+    ("1.001", "1E", "1001P"), ("1.5", "333m", "500m"),
+]  # fmt: skip
+
+
+async def test_ratios(both: Both):
+    """The ratio of a limit to a request is reckoned in floating point."""
+
+    async def scenario(side: Side) -> Any:
+        found = []
+        for bound, request, limit in RATIOS:
+            bounds = {"type": "Container", "maxLimitRequestRatio": {"memory": bound}}
+            body = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "q"}, "spec": {"limits": [bounds]}}
+            await side.client.create(LIMITS, body, side.namespace)
+            amounts = {"requests": {"memory": request}, "limits": {"memory": limit}}
+            spec = {"containers": [{"name": "c", "image": "x", "resources": amounts}]}
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+            answer = await _once_known(side, pod, bound)
+            found.append([bound, request, limit, answer["status"], answer["body"].get("message")])
+            await side.client.delete(LIMITS, "q", side.namespace)
+            await _once_known(side, pod, None)
+        return found
+
+    await both.compare(scenario, kind="LimitRange", feature="ratios of limits to requests")
+
+
+async def _once_known(side: Side, pod: Any, bound: str | None) -> Any:
+    """Ask when the limit range, or its end, is known to the server, which looks at a copy that comes a moment later."""
+    probe = {**pod, "spec": {"containers": [{"name": "c", "image": "x"}]}}  # refused by any bound of a ratio
+    for _ in range(600):
+        answer = await side.ask("POST", side.path(PODS), probe, params={"dryRun": "All"}, record=False)
+        said = str(answer["body"].get("message", ""))
+        if (bound is None and answer["status"] == 201) or (bound is not None and "ratio per Container" in said):
+            return await side.ask("POST", side.path(PODS), pod, params={"dryRun": "All"}, record=False)
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"the limit range is not known: {said}")

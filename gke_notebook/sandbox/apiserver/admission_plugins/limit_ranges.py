@@ -5,6 +5,7 @@ Source: kubernetes v1.34, plugin/pkg/admission/limitranger/admission.go.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from gke_notebook.sandbox.quotas import Amounts, pod_resources
 
 Object = dict[str, Any]
 _ANNOTATION = "kubernetes.io/limit-ranger"
+_MOST_MILLI = (2**63 - 1) // 1000  # greater amounts are compared without their thousandths
 _FOUND = find("", "v1", "limitranges")
 assert _FOUND is not None
 LIMIT_RANGES: Kind = _FOUND
@@ -139,5 +141,13 @@ def _ratio(name: str, of: str, bound: str, request: str | None, limit: str | Non
         return f"{said}, but no request is specified or request is 0"
     if limit is None or quantity.parse(limit) == 0:
         return f"{said}, but no limit is specified or limit is 0"
-    ratio = quantity.parse(limit) / quantity.parse(request)
-    return f"{said}, but provided ratio is {float(ratio):.6f}" if ratio > quantity.parse(bound) else ""
+    # In floating point, as the server reckons: 1100m to 1 is more than 1.1.
+    most = quantity.parse(bound)
+    whole = max(quantity.parse(request), quantity.parse(limit), most) > _MOST_MILLI
+    ratio = _parts(limit, 1 if whole else 1000) / _parts(request, 1 if whole else 1000)
+    parts = 1 if most > _MOST_MILLI else 1000
+    return f"{said}, but provided ratio is {ratio:.6f}" if ratio * parts > _parts(bound, parts) else ""
+
+
+def _parts(amount: str, parts: int) -> float:
+    return float(math.ceil(quantity.parse(amount) * parts))
