@@ -16,6 +16,7 @@ from gke_notebook.sandbox.gke.clock import Clock
 from gke_notebook.sandbox.gke.fleet import Fleet
 from gke_notebook.sandbox.gke.keeper import Keeper
 from gke_notebook.sandbox.gke.resources import Settings
+from gke_notebook.sandbox.instances import STOPPING
 from tests.support.apps import serving
 
 TOKEN = "sandbox-token"
@@ -68,14 +69,26 @@ async def google(
 ) -> AsyncIterator[Google]:
     """Serve a new fleet and move it."""
     keeper = Keeper(new_fleet(factor, simulated_nodes), path)
-    task = asyncio.create_task(keeper.run())
+    tasks = [asyncio.create_task(keeper.run()), asyncio.create_task(_shut_down_at_once(keeper))]
     try:
         async with serving(create_app(keeper, settings)) as url:
             yield Google(url, keeper.fleet, keeper)
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _shut_down_at_once(keeper: Keeper) -> None:
+    """Stand for a node agent whose nodes have no pods."""
+    revision = -1
+    while True:
+        notice = await keeper.notice(revision, 30)
+        revision = notice.revision
+        for instance in notice.instances:
+            if instance.status == STOPPING:
+                keeper.fleet.stopped(instance.name)
 
 
 def official_client(url: str, token: str = TOKEN) -> Any:

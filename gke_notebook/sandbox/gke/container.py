@@ -65,6 +65,8 @@ def answer(fleet: Fleet, settings: Settings, method: str, path: str, raw: bytes 
     if location != LOCATION or below["cluster"] != CLUSTER:
         raise not_found(f"{parent}/clusters/{below['cluster']}")
     if below["pools"] is None:
+        if method == "PUT":
+            return _update_cluster(fleet, raw)
         _only(method, "GET", path)
         return resources.cluster(fleet.state, settings)
     if below["pool"] is None:
@@ -121,8 +123,28 @@ def _pool(fleet: Fleet, method: str, path: str, below: re.Match[str], raw: bytes
     scaling = wire.parse("SetNodePoolAutoscalingRequest", raw).get("autoscaling")
     if scaling is None:
         raise invalid("autoscaling must be specified.")
+    return _set_autoscaling(fleet, pool, scaling)
+
+
+def _set_autoscaling(fleet: Fleet, pool: Pool, scaling: Object) -> Object:
     pool_rules.check_autoscaling({**pool.spec, "initialNodeCount": 0, "autoscaling": scaling})
     return _shown(_begin(fleet, pool, operations.UPDATE, change={"autoscaling": scaling}))
+
+
+def _update_cluster(fleet: Fleet, raw: bytes) -> Object:
+    """Change what gcloud changes of a node pool by way of its cluster: the autoscaling."""
+    update = wire.load(raw).get("update")
+    known = {"desiredNodePoolId", "desiredNodePoolAutoscaling"}
+    if (
+        not isinstance(update, dict)
+        or set(update) != known
+        or not isinstance(update["desiredNodePoolAutoscaling"], dict)
+    ):
+        raise ApiFailure(501, "The sandbox changes nothing of a cluster but the autoscaling of one node pool.")
+    scaling = wire.checked(
+        "NodePoolAutoscaling", update["desiredNodePoolAutoscaling"], "update.desired_node_pool_autoscaling"
+    )
+    return _set_autoscaling(fleet, fleet.pool(str(update["desiredNodePoolId"])), scaling)
 
 
 def _check(spec: Object) -> None:
@@ -225,12 +247,10 @@ def _set_size(fleet: Fleet, pool: Pool, raw: bytes) -> Object:
     count = int(wire.parse("SetNodePoolSizeRequest", raw).get("nodeCount") or 0)
     if not 0 <= count <= 1000:
         raise invalid(f"node_count must be between 0 and 1000, not {count}.")
-    kind = shapes.machine(str(pool.config["machineType"]))
-    if pool.atomic and kind is not None:
+    hosts = pool_rules.hosts(pool.spec)
+    if hosts and count not in (0, hosts):
         topology = pool.spec["placementPolicy"]["tpuTopology"]
-        hosts = pool_rules.hosts_of(topology, kind)
-        if count not in (0, hosts):
-            raise invalid(f'A TPU slice of topology "{topology}" on "{kind.name}" has {hosts} nodes, not {count}.')
+        raise invalid(f'A TPU slice of topology "{topology}" has {hosts} nodes, or none; not {count}.')
     wanted = dict.fromkeys(pool.spec["locations"], count)
     _check_quota(fleet, pool, wanted)
     return _shown(_begin(fleet, pool, operations.SIZE, wanted=wanted, total=sum(wanted.values())))

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gke_notebook.sandbox.gke import capacity, lifecycle, operations, shapes
+from gke_notebook.sandbox.gke import capacity, lifecycle, operations, pool_rules, shapes
 from gke_notebook.sandbox.gke import faults as fault_rules
 from gke_notebook.sandbox.gke.clock import Clock
 from gke_notebook.sandbox.gke.failures import ApiFailure, invalid, not_found, precondition
@@ -140,6 +140,9 @@ class Fleet:
         """
         if not 0 <= target <= max(MOST_NODES, pool.targets.get(zone, 0)):
             raise invalid(f"Invalid value for field 'size': '{target}'. Must be between 0 and {MOST_NODES}.")
+        hosts = pool_rules.hosts(pool.spec)
+        if hosts and target not in (0, hosts):
+            raise invalid(f"Invalid value for field 'size': '{target}'. A TPU slice has {hosts} machines, or none.")
         there = self.members(pool.name, zone)
         for _ in range(target - len(there)):
             name = shapes.instance_name(pool.name, zone)

@@ -135,7 +135,10 @@ def _wait(fleet: Fleet, operation: Operation, now: float) -> None:
         operation.stage, operation.deadline = 2, None
         operation.due = now + HEALTH_SECONDS[operation.type]
     elif operation.deadline is not None and now >= operation.deadline:
-        _give_up(fleet, operation, pool, there)
+        if any(not _ready(one) and one.status != STOPPING for one in there):
+            _give_up(fleet, operation, pool, there)
+        else:  # what stops takes real seconds, however fast the clock goes
+            operation.deadline = now + GIVE_UP_SECONDS
 
 
 def _ready(instance: Instance) -> bool:

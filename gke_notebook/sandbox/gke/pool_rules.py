@@ -254,12 +254,12 @@ def _check_placement(spec: Object) -> None:
         raise invalid(f'tpu_topology cannot be used with machine type "{config["machineType"]}".')
     if placement.get("type") != "COMPACT":
         raise invalid("tpu_topology requires the placement policy type COMPACT.")
-    hosts = hosts_of(topology, kind)
-    if hosts is None:
+    whole = hosts_of(topology, kind)
+    if whole is None:
         raise invalid(f'Topology "{topology}" is invalid for machine type "{kind.name}".')
     initial = int(spec.get("initialNodeCount") or 0)
-    if initial not in (0, hosts):
-        raise invalid(f'A TPU slice of topology "{topology}" on "{kind.name}" has {hosts} nodes, not {initial}.')
+    if initial not in (0, whole):
+        raise invalid(f'A TPU slice of topology "{topology}" on "{kind.name}" has {whole} nodes, not {initial}.')
 
 
 def hosts_of(topology: str, kind: MachineType) -> int | None:
@@ -276,3 +276,14 @@ def hosts_of(topology: str, kind: MachineType) -> int | None:
         return catalog.topology(family, topology, kind.name).hosts
     except InvalidInput:
         return None
+
+
+def hosts(spec: Object) -> int:
+    """Say how many machines a pool that is one TPU slice has, 0 for any other pool.
+
+    Args:
+        spec: the ``NodePool``, checked.
+    """
+    topology = (spec.get("placementPolicy") or {}).get("tpuTopology")
+    kind = shapes.machine(str(spec["config"]["machineType"]))
+    return (hosts_of(str(topology), kind) or 0) if topology and kind is not None else 0

@@ -42,14 +42,40 @@ def parse(message: str, raw: bytes) -> Object:
     Raises:
         ApiFailure: it is no JSON object, or a field is unknown or has a wrong type; every such field is named.
     """
+    return checked(message, load(raw))
+
+
+def load(raw: bytes) -> Object:
+    """Read a body as a JSON object.
+
+    Args:
+        raw: the body; an empty one is an empty object.
+
+    Raises:
+        ApiFailure: it is none.
+    """
     try:
         body = json.loads(raw.decode() or "{}")
     except (ValueError, RecursionError):
         raise invalid("Invalid JSON payload received. Expected a value.") from None
     if not isinstance(body, dict):
         raise invalid('Invalid JSON payload received. Unknown name "": Root element must be a message.')
+    return body
+
+
+def checked(message: str, body: Object, path: str = "") -> Object:
+    """Give a message with every field known, of its type, in one spelling.
+
+    Args:
+        message: its type.
+        body: as it came.
+        path: where it lies in the request, for the texts.
+
+    Raises:
+        ApiFailure: a field is unknown or has a wrong type; every such field is named.
+    """
     problems: list[str] = []
-    read = _message(message, body, "", problems)
+    read = _message(message, body, path, problems)
     if problems:
         raise ApiFailure(400, "\n".join(problems))
     return read
