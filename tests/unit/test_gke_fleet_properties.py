@@ -16,6 +16,7 @@ from gke_notebook.sandbox.gke.clock import Clock
 from gke_notebook.sandbox.gke.failures import ApiFailure
 from gke_notebook.sandbox.gke.faults import Fault
 from gke_notebook.sandbox.gke.fleet import Fleet
+from gke_notebook.sandbox.gke.ledger import Ledger
 from gke_notebook.sandbox.gke.resources import Settings
 from gke_notebook.sandbox.instances import DELETED, STOPPING
 
@@ -149,6 +150,13 @@ class Anything(RuleBasedStateMachine):
         state = self.fleet.state
         for (metric, region), used in quotas.used(state.instances.values(), state.reservations.values()).items():
             assert used <= quotas.limit(metric, region), metric
+
+    @invariant()
+    def what_is_taken_is_known(self) -> None:
+        kept, fresh = self.fleet.ledger, Ledger(self.fleet.state)
+        assert (kept.usage, kept.in_use) == (fresh.usage, fresh.in_use)
+        for zone in ZONES:
+            assert all(kept.free(label, zone) == fresh.free(label, zone) for label in capacity.accelerators_in(zone))
 
     @invariant()
     def zones_never_have_more_than_there_is(self) -> None:

@@ -120,7 +120,7 @@ def listing(kind: str, path: str, items: Iterable[Object]) -> Object:
 
 
 def _project(fleet: Fleet) -> Object:
-    usage = quotas.used(fleet.state.instances.values(), fleet.state.reservations.values())
+    usage = fleet.ledger.usage
     return {
         "kind": "compute#project",
         "id": compute_resources.number(PROJECT),
@@ -142,7 +142,7 @@ def region(fleet: Fleet, name: str) -> Object:
         fleet: what there is.
         name: the region.
     """
-    usage = quotas.used(fleet.state.instances.values(), fleet.state.reservations.values())
+    usage = fleet.ledger.usage
     metrics = ["CPUS", *(metric for metric in quotas.metrics() if ":" not in metric)]
     return {
         "kind": "compute#region",

@@ -214,7 +214,7 @@ def _check_quota(fleet: Fleet, pool: Pool, wanted: dict[str, int]) -> None:
     if more <= 0:
         return
     each = quotas.taken(shapes.new_instance(pool, next(iter(wanted)), "new"))
-    usage = quotas.used(fleet.state.instances.values(), fleet.state.reservations.values())
+    usage = fleet.ledger.usage
     short = quotas.short(
         {metric: number * more for metric, number in each.items()}, LOCATION, usage, fleet.state.faults.values()
     )

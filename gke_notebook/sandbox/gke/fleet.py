@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from gke_notebook.sandbox.gke import capacity, lifecycle, operations, pool_rules, shapes
 from gke_notebook.sandbox.gke import faults as fault_rules
+from gke_notebook.sandbox.gke import lifecycle, operations, pool_rules, shapes
 from gke_notebook.sandbox.gke.clock import Clock
 from gke_notebook.sandbox.gke.failures import ApiFailure, invalid, not_found, precondition
 from gke_notebook.sandbox.gke.faults import Fault
+from gke_notebook.sandbox.gke.ledger import Ledger
 from gke_notebook.sandbox.gke.state import DONE, Operation, Pool, Reservation, State
 from gke_notebook.sandbox.instances import DELETED, PREEMPTED, STOPPING, Instance, Notice
 from gke_notebook.sandbox.pools import CLUSTER, LOCATION, PROJECT
@@ -37,6 +38,7 @@ class Fleet:
         self.state = state
         self.clock = clock
         self.listeners: list[Callable[[], None]] = []
+        self._ledger: Ledger | None = None
 
     # Time.
 
@@ -90,6 +92,17 @@ class Fleet:
         self.changed()
 
     # Reading.
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is taken now."""
+        if self._ledger is None:
+            self._ledger = Ledger(self.state)
+        return self._ledger
+
+    def count_again(self) -> None:
+        """Say that something is no longer taken, or that reservations have changed."""
+        self._ledger = None
 
     def pool(self, name: str) -> Pool:
         """Find a node pool.
@@ -315,6 +328,7 @@ class Fleet:
             path = f"projects/{PROJECT}/zones/{reservation.zone}/reservations/{reservation.name}"
             raise ApiFailure(409, f"The resource '{path}' already exists")
         self.state.reservations[reservation.name] = reservation
+        self.count_again()
         self.changed()
 
     def free(self, accelerator: str, zone: str) -> int:
@@ -324,17 +338,7 @@ class Fleet:
             accelerator: the GPU type or the TPU label value.
             zone: where.
         """
-        taken = sum(
-            one.accelerator_count
-            for one in self.state.instances.values()
-            if one.admitted and not one.reservation and one.zone == zone
-            and accelerator == (one.accelerator or one.tpu_accelerator)
-        )  # fmt: skip
-        for entry in self.state.reservations.values():
-            kind = shapes.machine(entry.machine_type)
-            if kind is not None and entry.zone == zone and accelerator == (entry.accelerator or kind.accelerator):
-                taken += (entry.accelerator_count or kind.accelerator_count) * entry.count
-        return capacity.amount(accelerator, zone) - taken
+        return self.ledger.free(accelerator, zone)
 
     def in_use(self, reservation: str) -> int:
         """Count the machines that use a reservation.
@@ -342,7 +346,7 @@ class Fleet:
         Args:
             reservation: its name.
         """
-        return sum(one.reservation == reservation and one.admitted for one in self.state.instances.values())
+        return self.ledger.in_use[reservation]
 
 
 def restore(raw: bytes, wall: Callable[[], float]) -> Fleet:

@@ -110,6 +110,7 @@ def stop(fleet: Fleet, instance: Instance, reason: str) -> None:
 
 def _remove(fleet: Fleet, instance: Instance) -> None:
     del fleet.state.instances[instance.name]
+    fleet.count_again()
     if instance.stopping in (PREEMPTED, REPLACED):
         pool = fleet.state.pools[instance.pool]
         begin(fleet, pool, instance.zone, instance.name)
@@ -128,11 +129,13 @@ def _admit(fleet: Fleet, instance: Instance) -> None:
         if problem[0]:
             break
         one.admitted, one.error = True, ("", "")
+        fleet.ledger.add(one)
         had.append(one)
     now = fleet.clock.now()
     if problem[0]:
         for one in had:
             one.admitted, one.reservation = False, ""
+            fleet.count_again()
         for one in waiting:
             one.error, one.due = (problem[0], problem[1].replace(instance.name, one.name)), now + RETRY_SECONDS
         return
@@ -159,8 +162,7 @@ def _obstacle(fleet: Fleet, pool: Pool, instance: Instance) -> tuple[str, str]:
             )
             return "AUTOMATIC_RESERVATIONS_NO_CAPACITY", text
     region = capacity.region_of(instance.zone)
-    usage = quotas.used(fleet.state.instances.values(), fleet.state.reservations.values())
-    short = quotas.short(quotas.taken(instance), region, usage, fleet.state.faults.values())
+    short = quotas.short(quotas.taken(instance), region, fleet.ledger.usage, fleet.state.faults.values())
     if short is not None:
         metric, _, limit, _ = short
         where = "globally" if metric == quotas.GLOBAL else f"in region {region}"

@@ -68,9 +68,8 @@ def insert(fleet: Fleet, zone: str, raw: bytes) -> Object:
     label = made.accelerator or kind.accelerator
     each = made.accelerator_count or kind.accelerator_count
     region = capacity.region_of(zone)
-    usage = quotas.used(fleet.state.instances.values(), fleet.state.reservations.values())
     wanted = {metric: float(n) for (metric, _), n in quotas.used((), (made,)).items()}
-    short = quotas.short(wanted, region, usage, fleet.state.faults.values())
+    short = quotas.short(wanted, region, fleet.ledger.usage, fleet.state.faults.values())
     if short is not None:
         raise ApiFailure(403, f"Quota '{short[0]}' exceeded.  Limit: {short[2]:.1f} in region {region}.")
     if label and each * made.count > fleet.free(label, zone):
@@ -129,5 +128,6 @@ def delete(fleet: Fleet, zone: str, name: str) -> Object:
     if fleet.in_use(name):
         raise invalid(f"The reservation resource '{path}' is already being used by machines of the project.")
     del fleet.state.reservations[name]
+    fleet.count_again()
     fleet.changed()
     return compute_groups.done(fleet, "delete", zone, f"reservations/{name}")
