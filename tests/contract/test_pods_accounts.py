@@ -56,13 +56,46 @@ async def test_the_mounts_of_the_token(both: Both):
     await both.compare(scenario, kind="Pod", feature="the token of the service account, mounted")
 
 
+async def test_only_secrets_of_the_account(both: Both):
+    """An account that may say which secrets its pods use."""
+
+    async def scenario(side: Side) -> Any:
+        meta = {"name": "strict", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}
+        body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
+        body |= {"secrets": [{"name": "own"}], "imagePullSecrets": [{"name": "pull"}]}
+        found = [(await side.ask("POST", side.path(SERVICE_ACCOUNTS), body, record=False))["headers"]]
+        variable = {"name": "V", "valueFrom": {"secretKeyRef": {"name": "other", "key": "k"}}}
+        main = {"name": "main", "image": "x"}
+        for more in (
+            {},
+            {"volumes": [{"name": "v", "secret": {"secretName": "own"}}]},
+            {"volumes": [{"name": "v", "secret": {"secretName": "other"}}]},
+            {"containers": [{**main, "env": [variable]}]},
+            {"containers": [{**main, "envFrom": [{"secretRef": {"name": "other"}}]}]},
+            {"initContainers": [{"name": "first", "image": "x", "env": [variable]}]},
+            {"initContainers": [{"name": "first", "image": "x", "envFrom": [{"secretRef": {"name": "other"}}]}]},
+            {"imagePullSecrets": [{"name": "pull"}, {"name": "other"}]},
+        ):
+            params = {"dryRun": "All"}
+            body = pod("p", serviceAccountName="strict", **more)
+            answer = await side.ask("POST", side.path(PODS), body, params=params, record=False)
+            found.append([answer["status"], answer["body"].get("message"), answer["body"].get("details")])
+        for change in ({"labels": {"a": "b"}}, {"annotations": None}, {"annotations": meta["annotations"]}):
+            path = side.path(SERVICE_ACCOUNTS, "strict")
+            answer = await side.ask("PATCH", path, {"metadata": change}, content_type=MERGE_PATCH, record=False)
+            found.append(answer["headers"])
+        return found
+
+    await both.compare(scenario, kind="ServiceAccount", feature="enforce-mountable-secrets")
+
+
 async def test_the_accounts_own_absence(both: Both):
     """The account of a namespace comes again when it is deleted, and so does the authority's ConfigMap."""
 
     async def scenario(side: Side) -> Any:
         found = []
         for resource, name in ((SERVICE_ACCOUNTS, "default"), (CONFIG_MAPS, "kube-root-ca.crt")):
-            before = await side.client.get(resource, name, side.namespace)
+            before = await _until(side, resource, name, lambda _: True)
             await side.client.delete(resource, name, side.namespace)
             await _until(
                 side, resource, name, lambda item, uid=before["metadata"]["uid"]: item["metadata"]["uid"] != uid

@@ -6,6 +6,7 @@ Source: kubernetes v1.34, plugin/pkg/admission/serviceaccount/admission.go.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from gke_notebook.sandbox.apiserver import metadata, status
@@ -18,6 +19,8 @@ DEFAULT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 _VOLUME = "kube-api-access-"
+_ENFORCE = "kubernetes.io/enforce-mountable-secrets"
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _PATIENCE, _STEP = 1.5, 0.01  # seconds; the real plugin asks ten times, 0.1 to 0.2 s apart
 
 
@@ -59,6 +62,37 @@ def admit(store: Store, kind: Kind, pod: Object, *, required: bool) -> None:
     secrets = account.get("imagePullSecrets")
     if secrets and not spec.get("imagePullSecrets"):
         spec["imagePullSecrets"] = [{"name": each.get("name", "")} for each in secrets]
+    if ((account["metadata"].get("annotations") or {}).get(_ENFORCE) or "") in _TRUE:
+        text = next(_not_mountable(account, spec), "")
+        if text:
+            raise status.forbidden(kind, _asked_for(meta), text)
+
+
+def _not_mountable(account: Object, spec: Object) -> Iterator[str]:
+    """Say which secrets of a pod its service account does not list, where it says that only those may be used."""
+    account_name = account["metadata"]["name"]
+    allowed = {each.get("name", "") for each in account.get("secrets") or ()}
+    ending = f" is not allowed because service account {account_name} does not reference that"
+    for volume in _list(spec, "volumes"):
+        name = (volume.get("secret") or {}).get("secretName", "")
+        if volume.get("secret") is not None and name not in allowed:
+            yield f'volume with secret.secretName="{name}"{ending} secret'
+    for field, word in (("initContainers", "init container"), ("containers", "container")):
+        for container in _list(spec, field):
+            for variable in _list(container, "env"):
+                found = (variable.get("valueFrom") or {}).get("secretKeyRef")
+                if found is not None and found.get("name", "") not in allowed:
+                    where = f"{word} {container.get('name', '')} with envVar {variable.get('name', '')}"
+                    yield f'{where} referencing secret.secretName="{found.get("name", "")}"{ending} secret'
+            for source in _list(container, "envFrom"):
+                found = source.get("secretRef")
+                if found is not None and found.get("name", "") not in allowed:
+                    where = f"{word} {container.get('name', '')} with envFrom"
+                    yield f'{where} referencing secret.secretName="{found.get("name", "")}"{ending} secret'
+    pulled = {each.get("name", "") for each in account.get("imagePullSecrets") or ()}
+    for index, each in enumerate(_list(spec, "imagePullSecrets")):
+        if each.get("name", "") not in pulled:
+            yield f'imagePullSecrets[{index}].name="{each.get("name", "")}"{ending} imagePullSecret'
 
 
 async def await_default(store: Store, kind: Kind, namespace: str, pod: Object) -> None:
@@ -92,8 +126,12 @@ def _missing(kind: Kind, pod: Object, name: str) -> StatusError:
     meta = pod["metadata"]
     found = f"serviceaccount {status.quote(name)} not found"
     why = f"error looking up service account {meta.get('namespace', '')}/{name}: {found}"
+    return status.forbidden(kind, _asked_for(meta), why)
+
+
+def _asked_for(meta: Object) -> str:
     # A name that is to be generated has not been yet when the real plugin is asked.
-    return status.forbidden(kind, str(meta.get("generateName") or meta.get("name", "")), why)
+    return str(meta.get("generateName") or meta.get("name", ""))
 
 
 def _mount(spec: Object) -> None:

@@ -139,6 +139,8 @@ def prepare_update(kind: Kind, new: dict[str, Any], old: dict[str, Any], subreso
         errors += _check_update(kind, new, old)
     if errors:
         raise status.invalid(kind, new["metadata"].get("name", ""), errors)
+    if kind.kind == "ServiceAccount":
+        return [] if core.account_warnings(old) else core.account_warnings(new)
     same = subresource or new.get("spec") == old.get("spec")
     return [] if same else _warnings(kind, new)
 
@@ -179,6 +181,8 @@ def _warnings(kind: Kind, obj: dict[str, Any]) -> list[str]:
         return pods.template_warnings(obj["spec"], "spec")
     if kind.kind == "ClusterRole":
         return rbac.aggregation_warnings(obj)
+    if kind.kind == "ServiceAccount":
+        return core.account_warnings(obj)
     if kind.kind != "Job":
         return []
     wrong = formats.dns_label(obj["metadata"].get("name", ""))

@@ -284,3 +284,16 @@ def check_priority_class_update(new: Object, old: Object) -> list[FieldError]:
     if new.get("preemptionPolicy") != old.get("preemptionPolicy"):
         errors.append(invalid_value("preemptionPolicy", new.get("preemptionPolicy"), formats.IMMUTABLE))
     return errors
+
+
+def account_warnings(account: Object) -> list[str]:
+    """Say what of a service account is on its way out.
+
+    Args:
+        account: the service account.
+    """
+    key = "kubernetes.io/enforce-mountable-secrets"
+    if key not in (account["metadata"].get("annotations") or {}):
+        return []
+    text = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
+    return [f"metadata.annotations[{key}]: {text}"]
