@@ -1,4 +1,4 @@
-"""One object of every kind that both servers serve; controllers take note of nodes and quotas and of nothing else."""
+"""One object of every kind that both servers serve; controllers take note of nodes, quotas and policies only."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ CLUSTER_ROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "Clu
 CLUSTER_ROLE_BINDINGS = Resource(
     "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
 )
+POLICIES = Resource(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False
+)
+POLICY_BINDINGS = Resource(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)  # fmt: skip
 RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 NEW_EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 
@@ -66,7 +73,17 @@ POD_SPEC: Object = {
     "volumes": [{"name": "v", "configMap": {"name": "settings"}}],
 }
 
+# Nothing is bound to it, so nothing is refused.
+_RULE = {"apiGroups": ["example.com"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["nothings"]}
+
 SAMPLES: dict[Resource, Object] = {
+    POLICIES: {
+        "spec": {
+            "matchConstraints": {"resourceRules": [_RULE]},
+            "validations": [{"expression": "object.metadata.name != 'a'", "message": "not a"}],
+        }
+    },
+    POLICY_BINDINGS: {"spec": {"policyName": "none-of-this-name", "validationActions": ["Deny"]}},
     CONFIG_MAPS: {"data": {"a": "1", "b": "2"}},
     SECRETS: {"stringData": {"password": "x"}, "data": {"user": "YWRtaW4="}},
     SERVICE_ACCOUNTS: {"automountServiceAccountToken": False},
@@ -162,8 +179,11 @@ def pod(name: str, spec: Object | None = None, **metadata: Any) -> Object:
     }
 
 
+_CONTROLLERS = ("kube-controller-manager", "validatingadmissionpolicy-status")
+
+
 def without_controllers(value: Any) -> Any:
-    """Remove what controllers write to a Node or a ResourceQuota when they come to it.
+    """Remove what controllers write to a Node, a ResourceQuota or an admission policy when they come to it.
 
     Args:
         value: a transcript, or a part of one.
@@ -173,12 +193,12 @@ def without_controllers(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     found = {key: without_controllers(item) for key, item in value.items()}
-    if "hard" in (found.get("spec") or ()):
+    if {"hard", "validations"} & set(found.get("spec") or ()):
         found.pop("status", None)
         metadata = found["metadata"]
         metadata.pop("resourceVersion", None)
         metadata["managedFields"] = [
-            each for each in metadata.get("managedFields") or () if each["manager"] != "kube-controller-manager"
+            each for each in metadata.get("managedFields") or () if each["manager"] not in _CONTROLLERS
         ]
     if "providerID" in (found.get("spec") or ()):
         metadata = found["metadata"]

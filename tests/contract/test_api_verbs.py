@@ -11,7 +11,7 @@ from gke_notebook.cluster.resources import NAMESPACES, NODES, Resource
 from gke_notebook.sandbox.apiserver.crd.definition_rules import DEFINITIONS
 from gke_notebook.sandbox.apiserver.kinds import KINDS as SERVED
 from tests.contract.both import Both, Side
-from tests.contract.samples import RESOURCE_QUOTAS, SAMPLES, sample, without_controllers
+from tests.contract.samples import POLICIES, RESOURCE_QUOTAS, SAMPLES, sample, without_controllers
 
 KINDS = pytest.mark.parametrize("resource", SAMPLES, ids=lambda each: each.plural)
 WITH_STATUS = ("Pod", "Job", "Namespace", "Node", "Service")
@@ -35,7 +35,7 @@ def names(side: Side, count: int) -> list[str]:
 
 def answers(side: Side, resource: Resource) -> Any:
     """Give what was written down, without what controllers add."""
-    return without_controllers(side.transcript) if resource in (NODES, RESOURCE_QUOTAS) else side.transcript
+    return without_controllers(side.transcript) if resource in (NODES, POLICIES, RESOURCE_QUOTAS) else side.transcript
 
 
 def test_every_kind_that_is_served_has_a_sample():

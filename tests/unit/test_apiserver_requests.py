@@ -120,9 +120,19 @@ def test_watches_are_json():
     assert negotiate("application/yaml, application/json", stream=True) == Form()
 
 
-@given(st.integers(-1, 2**62).filter(bool), st.text(min_size=1, max_size=30))
-def test_continue_tokens_come_back(revision: int, start: str):
+NAME = st.from_regex(r"[a-z0-9-]{1,9}", fullmatch=True)
+
+
+@given(st.integers(-1, 2**62).filter(bool), st.lists(NAME, min_size=1, max_size=3))
+def test_continue_tokens_come_back(revision: int, names: list[str]):
+    start = "/".join(names) + "\0"
     assert decode_continue(encode_continue(Continue(revision, start))) == Continue(revision, start)
+
+
+@pytest.mark.parametrize("start", ["../a", "a/../b", "a//b", "a/", "//a", "./a"])
+def test_continue_tokens_lead_nowhere_else(start: str):
+    with pytest.raises(StatusError, match="continue key is not valid"):
+        decode_continue(encode_continue(Continue(1, start)))
 
 
 @given(st.text(max_size=60))

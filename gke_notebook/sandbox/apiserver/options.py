@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import posixpath
 import re
 import string
 from collections.abc import Callable, Mapping
@@ -257,7 +258,9 @@ def encode_continue(token: Continue) -> str:
     Args:
         token: where the list goes on.
     """
-    content = json.dumps({"v": "meta.k8s.io/v1", "rv": token.revision, "start": token.start})
+    content = json.dumps(
+        {"v": "meta.k8s.io/v1", "rv": token.revision, "start": token.start}, separators=(",", ":")
+    )  # the very bytes of a real server's, so that tokens can be compared
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
@@ -291,6 +294,9 @@ def decode_continue(text: str) -> Continue:
         raise status.bad_request(f"{_BAD_CONTINUE}: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not isinstance(start, str) or not start:
         raise status.bad_request(f"{_BAD_CONTINUE}: encoded start key empty (version meta.k8s.io/v1)")
+    key = start if start.startswith("/") else "/" + start
+    if posixpath.normpath(key) != key or key.startswith("//"):
+        raise status.bad_request(f"{_BAD_CONTINUE}: {start}")
     return Continue(revision, start)
 
 

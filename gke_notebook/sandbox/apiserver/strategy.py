@@ -87,6 +87,9 @@ def prepare_update(kind: Kind, new: Object, old: Object, subresource: str) -> No
     if subresource == STATUS:
         for key in (set(new) | set(old)) - {"metadata", STATUS, "kind", "apiVersion"}:
             _put_back(new, old, key)
+        if kind.kind == "ValidatingAdmissionPolicy":
+            for key in ("labels", "annotations", "finalizers", "ownerReferences"):
+                _put_back(new["metadata"], old["metadata"], key)
         if kind.kind == "Pod":
             _put_back(new["metadata"], old["metadata"], "ownerReferences")
             if isinstance(new.get(STATUS), dict) and "qosClass" in old.get(STATUS, {}):

@@ -13,7 +13,7 @@ from gke_notebook.sandbox.apiserver.store import Store
 
 from .policies import POLICIES
 
-_MANAGER = WriteOptions(manager="validatingadmissionpolicy-status-controller", force=True)
+_MANAGER = WriteOptions(manager="validatingadmissionpolicy-status", force=True)
 
 
 def settle(store: Store) -> None:
