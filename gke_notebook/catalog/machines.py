@@ -61,10 +61,15 @@ def machine_type(name: str) -> MachineType:
     Raises:
         InvalidInput: it is not known; the text has the nearest choice.
     """
-    known = {machine.name: machine for machine in machine_types()}
+    known = _by_name()
     if name not in known:
         raise InvalidInput(f"there is no machine type {name!r} in the catalog; {nearest(name, known)}")
     return known[name]
+
+
+@cache
+def _by_name() -> dict[str, MachineType]:
+    return {machine.name: machine for machine in machine_types()}
 
 
 def machine_for(
@@ -147,6 +152,7 @@ def _carriers(wanted: Accelerator) -> list[MachineType]:
     ]
 
 
+@cache
 def family(machine: str) -> dict[str, str]:
     """Give what all machines of a family share, as `data/families.csv` has it: of the longest prefix that fits.
 

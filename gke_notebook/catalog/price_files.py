@@ -62,22 +62,26 @@ Key = tuple[str, str, int, str]  # machine type, label and count of GPUs attache
 
 def path() -> Path:
     """Give the file that a refresh writes."""
-    named = os.environ.get("GKE_NOTEBOOK_HOME")
+    return Path(_file(os.environ.get("GKE_NOTEBOOK_HOME", ""), os.environ.get("XDG_STATE_HOME", "")))
+
+
+@cache  # a table of offers asks thousands of times
+def _file(named: str, state: str) -> str:  # noqa: ARG001 - what the platform's directory depends on
     if named:
-        return Path(named).expanduser().absolute() / "prices.csv"
+        return str(Path(named).expanduser().absolute() / "prices.csv")
     import platformdirs
 
-    return Path(platformdirs.user_state_dir("gke-notebook")) / "prices.csv"
+    return str(Path(platformdirs.user_state_dir("gke-notebook")) / "prices.csv")
 
 
 def table() -> Mapping[Key, Row]:
     """Give every known price; a refresh is seen at once, also when another process has made it."""
-    file = path()
+    file = _file(os.environ.get("GKE_NOTEBOOK_HOME", ""), os.environ.get("XDG_STATE_HOME", ""))
     try:
-        found = file.stat()
+        found = os.stat(file)  # noqa: PTH116 - see above
     except OSError:
         return packaged()
-    return _merged(str(file), found.st_mtime_ns, found.st_size)
+    return _merged(file, found.st_mtime_ns, found.st_size)
 
 
 def write(lines: Iterable[Mapping[str, object]]) -> Path:

@@ -20,13 +20,12 @@ SLICE_COLUMNS = (
     "on_demand_usd_hour", "spot_usd_hour", "source_date", "option",
 )  # fmt: skip
 _HEADER = (
-    "name", "memory each", "per node", "machine types", "on demand USD/h", "spot USD/h", "each from USD/h", "where",
-    "how it can be had",
+    "name", "memory", "per node", "machine types", "on demand", "spot", "each from", "where", "how it can be had",
 )  # fmt: skip
-_MACHINES = ("machine type", "has", "vCPU", "memory", "on demand USD/h", "spot USD/h", "where")
-_SLICES = ("write", "chips", "hosts", "each host", "memory", "on demand USD/h", "spot USD/h", "where")
-_WORDS = {"on-demand": "on demand"}
-_REMARK = "List prices of whole machines; spot prices change every few weeks;"
+_MACHINES = ("machine type", "has", "vCPU", "memory", "on demand", "spot", "where")
+_SLICES = ("write", "chips", "hosts", "each host", "memory", "on demand", "spot", "where")
+_WORDS = {"on-demand": "on demand", "flex-start": "flex", "reservation": "reserved"}
+_REMARK = "List prices of whole machines in USD per hour; spot prices change every few weeks;"
 
 
 def accelerators_view(rows: Sequence[Summary], machines: Sequence[Offer] = (), *, where: str = "") -> View:
@@ -66,7 +65,7 @@ def slices_view(shapes: Sequence[TpuShape], *, wanted: str, where: str = "") -> 
     cells = [_slice(shape) for shape in shapes]
     dates = [one.source_date for shape in shapes for one in (shape.on_demand, shape.spot) if one is not None]
     stale = any(one.stale for shape in shapes for one in (shape.on_demand, shape.spot) if one is not None)
-    remark = f"List prices of all hosts together, {_dated(min(dates, default=None), stale)}."
+    remark = f"List prices of all hosts together in USD per hour, {_dated(min(dates, default=None), stale)}."
     text = "\n".join([head[0], text_table(_SLICES, cells), remark])
     line = tag("div", remark, cls=f"gke-line {'gke-wait' if stale else 'gke-muted'}")
     return View(text, card(head[1], table(_SLICES, _marked(cells), cls="gke-tall"), line))
@@ -142,7 +141,7 @@ def _slice(shape: TpuShape) -> tuple[str, ...]:
     found = shape.topology
     memory = f"{shape.hbm_gib:g} GiB" if shape.hbm_gib else "-"
     each = f"{found.machine_type}, {count(found.chips_per_host, 'chip')}"
-    place = ", ".join(shape.zones) or shape.region or "not in the price list"
+    place = _zones(shape.zones) or shape.region or "not in the price list"
     prices = (_usd(shape.usd_hour), _usd(shape.spot_usd_hour))
     return (shape.option, str(found.chips), str(found.hosts), each, memory, *prices, place)
 
@@ -151,16 +150,38 @@ def _places(regions: Sequence[str], zones: Sequence[str], where: str) -> str:
     if not regions:
         return "not in the price list"
     if where:
-        return ", ".join(zones) or f"{', '.join(regions)} (zones not known)"
-    return ", ".join(regions) if len(regions) <= 2 else f"{regions[0]} and {len(regions) - 1} more regions"
+        return _zones(zones) or f"{', '.join(regions)} (zones not known)"
+    return ", ".join(regions) if len(regions) <= 1 else f"{regions[0]} + {len(regions) - 1}"
+
+
+def _zones(zones: Sequence[str]) -> str:
+    """Name zones of one region after the first by their letter only.
+
+    Args:
+        zones: for example ``us-central1-a`` and ``us-central1-b``.
+    """
+    shown: list[str] = []
+    last = ""
+    for zone in dict.fromkeys(zones):
+        region, _, letter = zone.rpartition("-")
+        shown.append(f"-{letter}" if region == last else zone)
+        last = region
+    return ", ".join(shown)
 
 
 def _numbers(counts: Iterable[float]) -> str:
-    return ", ".join(f"1/{round(1 / number)}" if number < 1 else f"{number:g}" for number in counts)
+    said = [f"1/{round(1 / number)}" if number < 1 else f"{number:g}" for number in counts]
+    return ", ".join(said) if len(said) <= 5 else f"{said[0]}, {said[1]} ... {said[-1]}"
 
 
 def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 2 else f"{names[0]} ... {names[-1]} ({len(names)})"
+    if len(names) == 1:
+        return names[0]
+    first, last = names[0].split("-"), names[-1].split("-")
+    # Of the last name, only what differs: g2-standard-4 ... 96.
+    while first and last and first[0] == last[0]:
+        first, last = first[1:], last[1:]
+    return f"{names[0]} ... {'-'.join(last)} ({len(names)})"
 
 
 def _span(found: tuple[float, float] | None) -> str:
