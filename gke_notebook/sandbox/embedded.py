@@ -52,7 +52,7 @@ async def serve(app: web.Application, listener: socket.socket, tls: ssl.SSLConte
     """
     from aiohttp import web
 
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, auto_decompress=False)
     await runner.setup()
     await web.SockSite(runner, listener, ssl_context=tls, backlog=1024).start()
     return runner

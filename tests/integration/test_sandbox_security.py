@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import ssl
@@ -143,6 +144,31 @@ def test_odd_requests_are_refused(running: Running, server: str) -> None:
             code = running.ask(server, path, method=method, body=b"\xff" if method == "POST" else None).code
             # 501 is how the GKE API says that something is not served.
             assert 200 <= code < 500 or (server, code) == ("gke", 501), (method, path, code)
+    assert running.ask(server, PATHS[server]).code == 200
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_floods_are_refused(running: Running, server: str) -> None:
+    deep, numbers = b"[" * 100_000, b'{"a":1e400,"b":' + b"9" * 100_000 + b"}"
+    for body, headers in (
+        (deep, {"Content-Type": "application/json"}), (numbers, {"Content-Type": "application/json"}),
+        (b"query=" + b"(" * 50_000, {"Content-Type": "application/x-www-form-urlencoded"}),
+        (gzip.compress(bytes(50 * 2**20), 1), {"Content-Type": "application/json", "Content-Encoding": "gzip"}),
+        (b"\xff" * 1000, {"Content-Type": "application/json; charset=nothing"}),
+    ):  # fmt: skip
+        for path in (PATHS[server], "/"):
+            code = running.ask(server, path, method="POST", body=body, **headers).code
+            assert 200 <= code < 500 or (server, code) == ("gke", 501), (path, code)
+    long = "&".join(f"a{n}=b" for n in range(300))
+    for query in (
+        long,
+        "query=" + "(" * 2000,
+        "query=up&time=1e400",
+        "pageSize=" + "9" * 3000,
+        "limit=NaN&timeoutSeconds=-1&tailLines=" + "9" * 3000,
+    ):
+        code = running.ask(server, f"{PATHS[server]}?{query}").code
+        assert 200 <= code < 500, (query[:50], code)
     assert running.ask(server, PATHS[server]).code == 200
 
 

@@ -66,7 +66,7 @@ async def running_server(
         server_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         server_tls.load_cert_chain(pems.certificate, pems.key)
         client_tls = ssl.create_default_context(cafile=str(pems.authority))
-    runner = web.AppRunner(create_app(kept, config), access_log=None, shutdown_timeout=0.5)
+    runner = web.AppRunner(create_app(kept, config), access_log=None, shutdown_timeout=0.5, auto_decompress=False)
     await runner.setup()
     try:
         await web.SockSite(runner, listener, ssl_context=server_tls).start()

@@ -33,6 +33,8 @@ __all__ = ["ServerConfig", "User", "create_app"]
 
 _log = logging.getLogger(__name__)
 MAX_BODY = 3 * 2**20
+# As long as a real server lets a request take (kube-apiserver v1.34, --request-timeout).
+BODY_SECONDS = 60.0
 VERSION = "v1.34.4"
 _EXPIRY_SECONDS = 60.0
 _HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -152,6 +154,8 @@ class _Server:
     async def _serve(self, request: web.Request, path: str, user: User) -> web.StreamResponse:
         if MASTERS not in user.groups:
             check(self._authorizer, user, wanted(request.method, path, request.query))
+        if request.can_read_body and not request.content.is_eof():
+            await _body(request)
         if path.startswith(("/api/", "/apis/")):
             found = await self._resources.answer(request, path, user)
             if found is not None:
@@ -166,6 +170,14 @@ class _Server:
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower().partition("://")[2] not in self._hosts:
             raise StatusError(403, "Forbidden", "forbidden: requests from this Origin are not served", {})
+
+
+async def _body(request: web.Request) -> None:
+    """Wait for the body, so that whoever sends one drop by drop does not hold the request for ever."""
+    try:
+        await asyncio.wait_for(request.read(), BODY_SECONDS)
+    except asyncio.TimeoutError as error:
+        raise StatusError(408, "Timeout", "the body of the request did not come in time") from error
 
 
 def expire_events(store: Store, now: float) -> None:

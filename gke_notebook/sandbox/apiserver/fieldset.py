@@ -39,10 +39,20 @@ def is_atomic(field: Field) -> bool:
 
 
 def _whole(field: Field, *values: Any) -> bool:
-    """Tell whether values are leaves: of an atomic field, or no objects where a struct could be (untyped fields)."""
+    """Tell whether values are leaves: of an atomic field, or of another shape than the field's.
+
+    The latter are untyped fields, and values of custom objects, which are checked after their managers are noted.
+    """
     if is_atomic(field):
         return True
-    return not field.container and any(value is not None and not isinstance(value, dict) for value in values)
+    if field.container:
+        shape = list if field.container == LIST else dict
+        return any(value and not isinstance(value, shape) for value in values)
+    return any(value is not None and not isinstance(value, dict) for value in values)
+
+
+def _leaves(struct: Type, *items: Any) -> bool:
+    return struct.atomic or not all(isinstance(item, dict) for item in items)
 
 
 def item_key(field: Field, item: Any) -> str:
@@ -142,8 +152,10 @@ def everything(field: Field, value: Any) -> FieldSet:
     return _all_fields(field.struct, value)
 
 
-def _all_fields(type_: Type, obj: dict[str, Any]) -> FieldSet:
+def _all_fields(type_: Type, obj: Any) -> FieldSet:
     found: FieldSet = {".": {}}
+    if not isinstance(obj, dict):
+        return {}
     fields = {} if type_.atomic else type_.fields
     for name, value in obj.items():
         field = fields.get(name)
@@ -199,6 +211,7 @@ def _compare_value(field: Field, old: Any, new: Any) -> tuple[FieldSet | None, F
     if field.container == LIST:
         added, gone = _compare_items(field, old, new)
     elif field.container == MAP:
+        old, new = old or {}, new or {}  # what is empty may be of another shape
         added = {"f:" + name: {} for name, value in new.items() if old.get(name, _MISSING) != value}
         gone = {"f:" + name: {} for name in old if name not in new}
     else:
@@ -214,7 +227,7 @@ def _compare_items(field: Field, old: Any, new: Any) -> tuple[FieldSet, FieldSet
     for key, item in after.items():
         if key not in before:
             added[key] = {} if field.struct is None else _all_fields(field.struct, item)
-        elif before[key] != item and field.struct is not None and field.struct.atomic:
+        elif before[key] != item and field.struct is not None and _leaves(field.struct, before[key], item):
             added[key] = {}
         elif before[key] != item and field.struct is not None:
             inner, lost = compare(field.struct, before[key], item)
