@@ -178,8 +178,15 @@ class Scheduler:
         self._wake.set()
 
     def _something_freed(self) -> None:
-        if self._waiting and self._moving is None:
-            self._moving = asyncio.get_running_loop().call_later(GATHER, self._move)
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        soon = loop.time() + GATHER
+        if self._moving is not None:
+            if self._moving.when() <= soon:
+                return
+            self._moving.cancel()
+        self._moving = loop.call_at(soon, self._move)
 
     def _move(self) -> None:
         self._moving = None
@@ -190,12 +197,13 @@ class Scheduler:
                 continue
             if waiting.not_before <= loop.time():
                 self._push(name)
-            elif not waiting.failed and self._snapshot.takes(waiting.wanted, name):
+                continue
+            if not waiting.failed and self._snapshot.takes(waiting.wanted, name):
                 # Those whose time comes within the same second go by priority (backoff_queue.go).
                 rank = int(waiting.not_before), -waiting.wanted.priority, waiting.queued, name
                 heapq.heappush(self._early, rank)
                 self._wake.set()
-            elif soonest is None or waiting.not_before < soonest:
+            if soonest is None or waiting.not_before < soonest:
                 soonest = waiting.not_before
         if soonest is not None:
             self._moving = loop.call_at(soonest, self._move)
@@ -220,7 +228,10 @@ class Scheduler:
                         self._try(name)
                 elif self._early:
                     *_, name = heapq.heappop(self._early)
-                    self._try(name)
+                    early = self._waiting.get(name)
+                    # Another may have had the room by now: then it goes on waiting, and nothing is told.
+                    if early is not None and name not in self._ready and self._snapshot.takes(early.wanted, name):
+                        self._try(name)
                 else:
                     break
             await asyncio.sleep(0)
