@@ -48,11 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _refresh(regions: list[str]) -> int:
     from gke_notebook.cloud.billing import refresh
+    from gke_notebook.insight.text import count
 
     path, found = refresh(regions)
     machines = len({row["machine_type"] for row in found.rows})
     places = len({row["region"] for row in found.rows})
-    print(f"{len(found.rows)} prices of {machines} machine types in {places} regions, from {found.skus} SKUs: {path}")
+    where = count(places, "region")
+    print(f"{len(found.rows)} prices of {machines} machine types in {where}, from {found.skus} SKUs: {path}")
     for text in found.rejected:
         print(f"left out: {text}")
     return 0

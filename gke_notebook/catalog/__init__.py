@@ -5,7 +5,7 @@ from __future__ import annotations
 from gke_notebook.catalog.accelerators import Accelerator, accelerator, accelerators, by_label
 from gke_notebook.catalog.machines import MachineType, allocatable, attached, machine_for, machine_type, machine_types
 from gke_notebook.catalog.networks import Daemon, Network, network
-from gke_notebook.catalog.offers import Offer, offers
+from gke_notebook.catalog.offers import Offer, offers, why_not_there
 from gke_notebook.catalog.pick import TpuShape, pick_tpu
 from gke_notebook.catalog.prices import Price, committed, no_rate, price, rate, region_of, regions, zones
 from gke_notebook.catalog.provisioning import MAX_FLEX_SECONDS, PROVISIONING, Provisioning, models, why_not
@@ -58,5 +58,6 @@ __all__ = [
     "tpus",
     "variants",
     "why_not",
+    "why_not_there",
     "zones",
 ]

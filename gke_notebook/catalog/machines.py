@@ -102,7 +102,11 @@ def machine_for(
         found = accelerator(accelerator_type) if isinstance(accelerator_type, str) else accelerator_type
         if count not in found.counts:
             counts = ", ".join(map(str, found.counts))
-            raise InvalidInput(f"no machine has {count} x {found.title}; a node can have: {counts}")
+            near = min(found.counts, key=lambda number: (abs(number - count), -number))
+            raise InvalidInput(
+                f"no machine has {count} x {found.title}; a node can have: {counts}; "
+                f"the nearest is --gpu {found.name}:{near}"
+            )
         choices = [
             machine for machine in _carriers(found) if machine.accelerator_count == count and not machine.explicit
         ]

@@ -121,6 +121,33 @@ def carriers(kind: Accelerator | Tpu) -> Iterator[tuple[MachineType, float]]:
             yield machine, machine.fraction if machine.fraction < 1 else float(machine.accelerator_count)
 
 
+def why_not_there(machine: MachineType, location: str, *, option: str = "--zone") -> str:
+    """Say why a machine cannot be had in a region or a zone, with the nearest one that has it; empty when it can.
+
+    Where the price list does not know the machine, or not its zones, nothing is said: it may be there.
+
+    Args:
+        machine: the machine, with the GPUs attached to it.
+        location: a region or a zone.
+        option: the option that names a place, for the suggestion.
+
+    Example:
+        >>> why_not_there(machine_type("ct5p-hightpu-4t"), "us-central1-f")
+        'ct5p-hightpu-4t is not in us-central1-f; in us-central1 it is in us-central1-a: --zone us-central1-a'
+    """
+    region, known = region_of(location), regions(machine)
+    here = zones(machine, region)
+    if not known or (region in known and (location == region or not here or location in here)):
+        return ""
+    name = f"{machine.name} with {machine.accelerator}" if machine.name.startswith("n1-") else machine.name
+    if region in known:
+        return f"{name} is not in {location}; in {region} it is in {', '.join(here)}: {option} {here[0]}"
+    near = sorted(known, key=lambda one: (one.split("-")[0] != region.split("-")[0], known.index(one)))
+    places = [zone for one in near for zone in (zones(machine, one) or (one,))]
+    more = " ..." if len(places) > 5 else ""
+    return f"{name} is not in {location}; it is in {', '.join(places[:5])}{more}: {option} {places[0]}"
+
+
 def _regions(machine: MachineType, location: str) -> tuple[str, ...]:
     known = regions(machine)
     if not location:

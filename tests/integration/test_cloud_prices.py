@@ -30,7 +30,7 @@ def test_refresh_from_the_sandbox_then_show_then_reset(tmp_path: Path) -> None:
             return done.stdout + done.stderr
 
         assert "Sources: google-cloud-pricing-cost-calculator, 2026-07-30" in command("show", "l4")
-        assert "machine types in 1 regions, from" in command("refresh", "--region", "us-central1")
+        assert "machine types in 1 region, from" in command("refresh", "--region", "us-central1")
         assert "Sources: Cloud Billing Catalog API, 20" in command("show", "l4", "--region", "us-central1")
         assert "'us-centrel1'; did you mean 'us-central1'?" in command("refresh", "--region", "us-centrel1", code=1)
         assert "the package's hold again" in command("reset")

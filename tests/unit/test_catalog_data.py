@@ -182,7 +182,9 @@ def test_no_machine_holds_it():
 
 
 def test_an_impossible_count_names_the_possible_ones():
-    with pytest.raises(InvalidInput, match=r"no machine has 3 x NVIDIA L4; a node can have: 1, 2, 4, 8"):
+    with pytest.raises(
+        InvalidInput, match=r"no machine has 3 x NVIDIA L4; a node can have: 1, 2, 4, 8; the nearest is --gpu l4:4"
+    ):
         machine_for("l4", 3)
 
 

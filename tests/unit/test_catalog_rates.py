@@ -199,6 +199,38 @@ def test_why_there_is_no_rate():
     assert no_rate("x9-huge-1", "us-central1", "spot") == "x9-huge-1 is not in the catalog"
 
 
+@pytest.mark.parametrize(
+    ("machine", "place", "said"),
+    [
+        (catalog.machine_type("g2-standard-4"), "us-central1", ""),
+        (catalog.machine_type("g2-standard-4"), "us-central1-a", ""),
+        (catalog.machine_type("a4x-highgpu-4g"), "us-central1-a", ""),  # no source knows where it is
+        (catalog.machine_type("g4-standard-48"), "us-central1-b", ""),  # nor in which zones this one is
+        (T4, "us-central1-a", ""),
+        (
+            catalog.machine_type("ct5lp-hightpu-4t"),
+            "us-central1-b",
+            "ct5lp-hightpu-4t is not in us-central1-b; in us-central1 it is in us-central1-a: --zone us-central1-a",
+        ),
+        (
+            catalog.machine_type("ct4p-hightpu-4t"),
+            "europe-west4",
+            "ct4p-hightpu-4t is not in europe-west4; it is in us-central2-b: --zone us-central2-b",
+        ),
+        (  # the nearest are those of the continent
+            catalog.machine_type("ct6e-standard-4t"),
+            "europe-north1-a",
+            (
+                "ct6e-standard-4t is not in europe-north1-a; it is in europe-west4-a, us-central1-a, us-central1-b, "
+                "us-central1-c, us-east1-d ...: --zone europe-west4-a"
+            ),
+        ),
+    ],
+)
+def test_why_a_machine_is_not_there(machine, place, said):
+    assert catalog.why_not_there(machine, place) == said
+
+
 def test_offers_grow_stale_with_their_prices():
     last = date(2026, 7, 30)
     fresh = offers(types=["l4"], today=date.fromordinal(last.toordinal() + STALE_AFTER_DAYS))
