@@ -86,6 +86,8 @@ async def test_jobsets_are_checked_by_their_own_schema(both: Both):
         many["spec"]["replicatedJobs"][1]["template"]["spec"]["template"]["spec"]["containers"] = [
             {"image": "i", "resources": {}}
         ]
+        ordered = jobset(startupPolicy={"startupPolicyOrder": "InOrder"})
+        ordered["spec"]["replicatedJobs"][1]["dependsOn"] = [{"name": "leader", "status": "Ready"}]
         bodies = [
             jobset(),
             jobset(failurePolicy={"maxRestarts": "many"}),
@@ -97,6 +99,7 @@ async def test_jobsets_are_checked_by_their_own_schema(both: Both):
             jobset(network={"subdomain": 1, "enableDNSHostnames": True, "publishNotReadyAddresses": True}),
             jobset(suspend=True, odd=1),
             many,
+            ordered,  # what a rule in CEL forbids
         ]
         for each in bodies:
             await side.ask("POST", path, each, params={"dryRun": "All"})

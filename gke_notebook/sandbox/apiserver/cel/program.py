@@ -32,11 +32,13 @@ class Program:
         source: its text.
         type: the type of its value.
         step: evaluates it.
+        names: the variables it uses.
     """
 
     source: str
     type: Type
     step: Step
+    names: frozenset[str] = frozenset()
 
     def run(self, values: Mapping[str, Any], limit: int = EXPRESSION_LIMIT) -> tuple[Any, int]:
         """Evaluate.
@@ -84,7 +86,7 @@ def compile_expression(source: str, variables: tuple[tuple[str, Type], ...]) -> 
     checked, problems = check(tree, dict(variables), table)
     if problems:
         raise CompileError(source, problems)
-    return Program(source, checked.type, _Compiler(checked, table).step(tree))
+    return Program(source, checked.type, _Compiler(checked, table).step(tree), frozenset(checked.names.values()))
 
 
 class _Compiler:

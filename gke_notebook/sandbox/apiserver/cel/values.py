@@ -66,6 +66,41 @@ class Optional:
     present: bool = False
 
 
+class Unordered(list[Any]):
+    """A list whose order does not count: a set, or items told apart by keys.
+
+    Args:
+        items: the items.
+        keys: the names of the keys; None for a set.
+    """
+
+    def __init__(self, items: list[Any], keys: tuple[str, ...] | None) -> None:
+        super().__init__(items)
+        self.keys = keys
+
+    def same(self, one: Any, other: Any) -> bool:
+        """Tell whether two items stand for the same place.
+
+        Args:
+            one: an item.
+            other: another.
+        """
+        if self.keys is None or not isinstance(one, dict) or not isinstance(other, dict):
+            return equal(one, other)
+        return all(equal(one.get(key), other.get(key)) for key in self.keys)
+
+    def __add__(self, more: list[Any]) -> Unordered:
+        """Put items in, each in the place of the one that it stands for."""
+        found = list(self)
+        for item in more:
+            at = next((index for index, each in enumerate(found) if self.same(each, item)), None)
+            if at is None:
+                found.append(item)
+            else:
+                found[at] = item
+        return Unordered(found, self.keys)
+
+
 @dataclass(frozen=True)
 class TypeValue:
     """A type as a value, for example of ``type(1)``."""
@@ -158,6 +193,8 @@ def equal(left: Any, right: Any) -> bool:
         return type(left) is type(right) and bool(left == right)
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
+    if isinstance(left, Unordered) and isinstance(right, list) and len(left) == len(right):
+        return all(any(equal(one, other) for other in right) for one in left)
     if isinstance(left, list):
         return isinstance(right, list) and len(left) == len(right) and all(map(equal, left, right))
     if isinstance(left, dict):

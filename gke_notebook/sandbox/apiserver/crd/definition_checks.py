@@ -215,8 +215,6 @@ def warnings(obj: Object) -> list[str]:
     Args:
         obj: the definition.
     """
-    from .rules import NOT_EVALUATED, has_rules
-
     spec = obj["spec"]
     served = storage(obj)
     schema = (served.get("schema") or {}).get("openAPIV3Schema") or {}
@@ -224,8 +222,6 @@ def warnings(obj: Object) -> list[str]:
     others = [each["name"] for each in spec["versions"] if each.get("served") and each is not served]
     if others:
         found.append(f"only the storage version {served['name']} is served here, not {', '.join(others)}")
-    if has_rules(schema):
-        found.append(NOT_EVALUATED.format(spec["names"]["plural"]))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gke_notebook.sandbox import jobsets
 from gke_notebook.sandbox.apiserver import status, validation
@@ -20,6 +20,9 @@ from gke_notebook.sandbox.apiserver.validation.metadata import check_metadata, c
 
 from . import columns, structural, types, values
 from .structural import Schema
+
+if TYPE_CHECKING:
+    from gke_notebook.sandbox.apiserver.cel.schema_rules import Validator
 
 Object = dict[str, Any]
 
@@ -33,7 +36,6 @@ _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"
 _BLOCKING = frozenset(
     {"FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"}
 )
-NOT_EVALUATED = "x-kubernetes-validations of {} are not evaluated here: a real server may refuse what is accepted"
 
 
 class CustomRules:
@@ -168,9 +170,9 @@ class CustomRules:
             StatusError: 422.
         """
         errors = check_metadata(kind, obj["metadata"]) + values.check(self.schema, obj)
-        self._refuse(kind, obj, errors + values.check_lists(self.schema, obj))
+        warnings = self._refuse(kind, obj, errors + values.check_lists(self.schema, obj))
         self._deny(self._webhook.check_create(obj) if self._webhook is not None else [])
-        return _finalizer_warnings(obj, {})
+        return warnings + _finalizer_warnings(obj, {})
 
     def check_update(self, kind: Kind, new: Object, old: Object, subresource: str) -> list[str]:
         """Check a changed object; what was wrong before and has not changed is let be, as a real server does.
@@ -189,9 +191,9 @@ class CustomRules:
         errors += [each for each in self._wrong(new, subresource) if str(each) not in before]
         if not values.check_lists(self.schema, old):
             errors += values.check_lists(self.schema, new)
-        self._refuse(kind, new, errors)
+        warnings = self._refuse(kind, new, errors, old)
         self._deny(self._webhook.check_update(new, old) if self._webhook is not None and not subresource else [])
-        return _finalizer_warnings(new, old)
+        return warnings + _finalizer_warnings(new, old)
 
     @staticmethod
     def _deny(errors: list[str]) -> None:
@@ -210,8 +212,25 @@ class CustomRules:
             for each in values.check(schema, obj[STATUS])
         ]
 
-    def _refuse(self, kind: Kind, obj: Object, errors: list[FieldError]) -> None:
-        if errors and has_rules(self.schema) and any(error.type in _BLOCKING for error in errors):
+    @cached_property
+    def _validator(self) -> Validator | None:
+        """The rules in CEL; None when the schema has none."""
+        if not has_rules(self.schema):
+            return None
+        from gke_notebook.sandbox.apiserver.cel.schema_rules import Validator
+
+        return Validator(self.schema, root=True)
+
+    def _refuse(self, kind: Kind, obj: Object, errors: list[FieldError], old: Object | None = None) -> list[str]:
+        """Refuse an object with errors or that a rule does not hold for; gives warnings."""
+        warnings: list[str] = []
+        if self._validator is not None and not any(error.type in _BLOCKING for error in errors):
+            from gke_notebook.sandbox.apiserver.cel.schema_rules import Checking
+
+            checking = Checking()
+            checking.check(self._validator, obj, old)
+            errors, warnings = errors + checking.errors, checking.warnings
+        elif self._validator is not None:
             text = (
                 "some validation rules were not checked because the object was invalid; correct the existing errors to "
                 "complete validation"
@@ -219,6 +238,7 @@ class CustomRules:
             errors = [*errors, status.FieldError("FieldValueInvalid", "<nil>", f"Invalid value: null: {text}")]
         if errors:
             raise status.invalid(kind, obj["metadata"].get("name", ""), errors)
+        return warnings
 
     def columns(self) -> list[Object]:
         """Give the column definitions of a Table."""

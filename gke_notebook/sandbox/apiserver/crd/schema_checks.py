@@ -7,6 +7,7 @@ Source of rules and texts: k8s.io/apiextensions-apiserver v0.34 (`pkg/apis/apiex
 from __future__ import annotations
 
 import copy
+import json
 import re
 from typing import Any
 
@@ -40,6 +41,7 @@ _NESTED = {
     "x-kubernetes-map-type": "must be undefined to be structural",
     "x-kubernetes-validations": "must be empty to be structural",
 }
+RULES = "x-kubernetes-validations"
 _ROOT, _ITEM, _FIELD = "root", "item", "field"
 _EMPTY = {
     _ROOT: "must not be empty at the root",
@@ -64,7 +66,13 @@ def check_schema(schema: Schema, path: str) -> list[FieldError]:
         errors = _defaults(schema, path)
     if schema.get("nullable"):
         errors.append(field_forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
-    return errors + _plain(schema, path)
+    errors += _plain(schema, path)
+    if not errors and RULES in json.dumps(schema):
+        # Imported late: most definitions have no rule.
+        from gke_notebook.sandbox.apiserver.cel.schema_rules import check_rules
+
+        errors = check_rules(schema, path)
+    return errors
 
 
 def _structural(schema: Schema, path: str, level: str) -> list[FieldError]:
@@ -187,9 +195,10 @@ def _plain(schema: Schema, path: str) -> list[FieldError]:
     if schema.get(PRESERVE) is False:
         errors.append(invalid_value(f"{path}.{PRESERVE}", False, "must be true or undefined"))
     errors += _collections(schema, kind, path)
-    for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
-        if not (rule.get("rule") or "").strip():
-            errors.append(required(f"{path}.x-kubernetes-validations[{index}].rule", "rule is not specified"))
+    if schema.get(RULES):
+        from gke_notebook.sandbox.apiserver.cel.schema_rules import check_shape
+
+        errors += check_shape(schema, path)
     for name, inner in (schema.get("properties") or {}).items():
         errors += _plain(inner, f"{path}.properties[{name}]")
     for name in ("items", "additionalProperties", "not"):
