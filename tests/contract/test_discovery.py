@@ -244,3 +244,19 @@ def is_common(line: str) -> bool:
         return first in names | versions
     version = next((word for word in rest if word == "v1" or "/v" in word), "")
     return (version.rpartition("/")[0], first) in SERVED and version in versions
+
+
+async def test_openapi_of_version_2_is_not_served(both: Both):
+    manifest = """{"apiVersion": "apps/v2", "kind": "Deployment", "metadata": {"name": "web"}}"""
+
+    async def scenario(side: Side) -> None:
+        assert (await side.ask("GET", "/openapi/v2"))["status"] == 200
+        assert 'no matches for kind "Deployment"' in (await side.kubectl.run("create", "-f", "-", stdin=manifest)).err
+
+    async def refused(side: Side) -> None:
+        assert (await side.ask("GET", "/openapi/v2"))["status"] == 404
+        answer = await side.kubectl.run("create", "-f", "-", stdin=manifest)
+        assert answer.code == 1
+        assert "the server could not find the requested resource" in answer.err
+
+    await both.only_real(scenario, refused, kind="*", feature="OpenAPI of version 2")
