@@ -25,6 +25,7 @@ RULES: list[Rule] = [
 # Each side is asked in the version that its Kueue writes. The real side stores v1beta1 and has no conversion webhook,
 # so what is called otherwise there is lost.
 _LOST = ("flavorUsage", "flavorsUsage", "accumulatedPastExexcutionTimeSeconds", "accumulatedPastExecutionTimeSeconds")
+_ENDS = ("Complete", "Completed", "Failed")
 _LOST_SPEC = ("priorityClassName", "priorityClassSource")
 
 
@@ -249,16 +250,15 @@ def plain(item: Object) -> Object:
     if item.get("kind") != "Job" and state(item) == "finished":
         status.pop("reclaimablePods", None)  # pods end one after the other, and Kueue sees some of it or nothing
     if "conditions" in status:
-        kind_of_job = "template" in spec or "replicatedJobs" in spec
-        status["conditions"] = sorted(
-            ({key: each[key] for key in each if key not in ("lastTransitionTime", "lastProbeTime")}
-             for each in status["conditions"]),
-            key=lambda each: str(each["type"]),
-        )  # fmt: skip
-        if kind_of_job:
-            status = {"conditions": status["conditions"]}
-    elif "template" in spec or "replicatedJobs" in spec:
-        status = {}
+        found = (
+            {key: each[key] for key in each if key not in ("lastTransitionTime", "lastProbeTime")}
+            for each in status["conditions"]
+        )
+        status["conditions"] = sorted(found, key=lambda each: str(each["type"]))
+    if "template" in spec or "replicatedJobs" in spec:
+        # Whether the job's own controller has seen it held before it was let go is a matter of chance.
+        ends = [each for each in status.get("conditions") or () if each["type"] in _ENDS]
+        status = {"conditions": ends} if ends else {}
     spec.pop("selector", None)
     return {"metadata": meta, "spec": spec, "status": status}
 
