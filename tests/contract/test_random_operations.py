@@ -153,6 +153,36 @@ class Sequence:
             options["gracePeriodSeconds"] = 0
         await self.send("DELETE", resource, name, options)
 
+    async def status(self, resource: Resource, name: str) -> None:
+        value = self.draw.choice((None, *VALUES))
+        condition = {
+            "type": "Odd",
+            "status": "True",
+            "reason": "R",
+            "message": value,
+            "lastTransitionTime": "2026-11-24T10:00:00Z",
+        }
+        change = self.draw.choice((
+            {"status": {"message": value} if resource is PODS else {"conditions": [condition]}},
+            {"metadata": {"labels": {"n": value}}},
+            {"spec": {"parallelism": 9, "suspend": None}},
+        ))  # fmt: skip
+        path = self.side.path(resource, name, "status")
+        await self.side.ask("PATCH", path, change, params={"fieldManager": "watcher"}, content_type=MERGE_PATCH)
+
+    async def page(self, resource: Resource, _name: str) -> None:
+        page = await self.side.ask(
+            "GET", self.side.path(resource), params={**self.only, "limit": self.draw.choice("12")}
+        )
+        # Whether others' objects lie behind the last one is a matter of when they were made.
+        page["body"]["metadata"].pop("continue", "")
+
+    async def versions(self, resource: Resource, _name: str) -> None:
+        if resource.plural in self.began:
+            match = self.draw.choice(("Exact", "NotOlderThan"))
+            params = {**self.only, "resourceVersion": self.began[resource.plural], "resourceVersionMatch": match}
+            await self.side.ask("GET", self.side.path(resource), params=params)
+
     async def delete_all(self, resource: Resource, _name: str) -> None:
         if self.draw.random() < 0.3:
             params = {**self.only, "propagationPolicy": "Background"}
@@ -168,7 +198,7 @@ class Sequence:
 
 OPERATIONS = (
     "create", "create", "read", "list", "update", "update", "merge", "merge", "strategic", "steps", "apply", "apply", "delete",
-    "delete_all", "watch",
+    "delete_all", "watch", "status", "page", "versions",
 )  # fmt: skip
 
 
