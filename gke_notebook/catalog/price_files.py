@@ -6,13 +6,14 @@ row where it is newer; what it lacks still comes from the package.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from gke_notebook.catalog.tables import rows
@@ -92,26 +93,32 @@ def write(lines: Iterable[Mapping[str, object]]) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        InvalidInput: it cannot be written.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: "" if line.get(name) is None else line[name] for name in COLUMNS} for line in lines)
     file = path()
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    temporary.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+        temporary.replace(file)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise InvalidInput(f"the prices cannot be kept in {file}: {error.strerror}") from error
     return file
 
 
 def written() -> list[dict[str, str]]:
     """Give the lines of the refreshed table, as `write` took them; none when there is no such table."""
-    try:
-        text = path().read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path().is_file():
         return []
-    return list(csv.DictReader(text.splitlines()))
+    return list(csv.DictReader(_lines(path())))
 
 
 def remove() -> bool:
@@ -161,10 +168,10 @@ def packaged() -> Mapping[Key, Row]:
     return known
 
 
-@cache
+@lru_cache(maxsize=2)
 def _merged(file: str, modified: int, size: int) -> dict[Key, Row]:  # noqa: ARG001 - they are the file's version
     known = dict(packaged())
-    for number, line in enumerate(csv.DictReader(Path(file).read_text(encoding="utf-8").splitlines()), start=2):
+    for number, line in enumerate(csv.DictReader(_lines(Path(file))), start=2):
         try:
             key, row = _refreshed(line)
         except (KeyError, TypeError, ValueError) as error:
@@ -174,6 +181,13 @@ def _merged(file: str, modified: int, size: int) -> dict[Key, Row]:  # noqa: ARG
         if key not in known or row.source_date >= known[key].source_date:
             known[key] = row
     return known
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read ({error}); `gke-notebook prices reset` removes it") from error
 
 
 def _refreshed(line: dict[str, str]) -> tuple[Key, Row]:

@@ -175,6 +175,20 @@ def test_a_damaged_file_names_its_line(server):
         catalog.price("g2-standard-4", "us-central1")
 
 
+def test_a_place_that_cannot_be_written_is_said(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GKE_NOTEBOOK_HOME", str(tmp_path / "file"))
+    with pytest.raises(InvalidInput, match=r"the prices cannot be kept in .*file/prices.csv"):
+        cloud_billing.refresh(["us-central1"])
+
+
+def test_a_file_that_is_no_text_is_said(server):
+    price_files.path().parent.mkdir()
+    price_files.path().write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidInput, match=r"prices.csv cannot be read .*`gke-notebook prices reset` removes it"):
+        catalog.price("g2-standard-4", "us-central1")
+
+
 def test_the_sandbox_knows_the_service(server):
     assert billing.answers(f"/v1/services/{COMPUTE_ENGINE}/skus")
     assert billing.answers("/v1/services")

@@ -36,6 +36,12 @@ ROWS = list(csv.DictReader(TABLE.read_text(encoding="utf-8").splitlines()))
 GPU_ROWS = [row for row in ROWS if row["accelerator"].startswith("nvidia")]
 
 
+@pytest.fixture(autouse=True)
+def packaged_prices(monkeypatch, tmp_path):
+    """What somebody has refreshed on this machine must not decide a test."""
+    monkeypatch.setenv("GKE_NOTEBOOK_HOME", str(tmp_path))
+
+
 def test_the_table_is_whole():
     assert len(ROWS) == 792
     assert {row["source_date"] for row in ROWS} == {"2026-07-16", "2026-07-30"}

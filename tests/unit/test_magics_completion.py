@@ -53,6 +53,14 @@ def test_accelerators_come_from_the_catalog(shell: InteractiveShell) -> None:
     assert "%%gke_train a --gpu=l4" in tab(shell, "%%gke_train a --gpu=l")
 
 
+def test_words_regions_and_columns_of_the_accelerators(shell: InteractiveShell) -> None:
+    found = tab(shell, "%gke_accelerators ")
+    kinds = (*catalog.accelerators(), *catalog.tpus())
+    assert {f"%gke_accelerators {kind.name}" for kind in kinds} <= set(found)
+    assert "%gke_accelerators l4 --region europe-west4" in tab(shell, "%gke_accelerators l4 --region europe-w")
+    assert tab(shell, "%gke_accelerators --sort pr") == ["%gke_accelerators --sort price"]
+
+
 def test_frameworks(shell: InteractiveShell) -> None:
     assert tab(shell, "%%gke_train a --framework to") == ["%%gke_train a --framework torch"]
 
