@@ -234,7 +234,7 @@ def test_quantities_are_canonical(text, canonical):
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10**15), st.sampled_from(["", "m", "u", "k", "M", "Ki", "Mi", "Gi", "e2", "E-3"]))
+@given(st.integers(0, 10**15 - 1), st.sampled_from(["", "m", "u", "k", "M", "Ki", "Mi", "Gi", "e2", "E-3"]))
 def test_the_canonical_form_keeps_the_value(number, suffix):
     text = f"{number}{suffix}"
     assert quantity.parse(quantity.canonical(text)) == quantity.parse(text)
