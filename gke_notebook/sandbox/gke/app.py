@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from gke_notebook.sandbox import loopback
-from gke_notebook.sandbox.gke import cloudquotas, compute, container, own_api
+from gke_notebook.sandbox.gke import own_api
 from gke_notebook.sandbox.gke.failures import ApiFailure
 from gke_notebook.sandbox.gke.keeper import Keeper
 from gke_notebook.sandbox.gke.resources import Settings
@@ -83,7 +83,7 @@ def api_of(path: str) -> str:
         return "compute"
     if path.startswith("/v1/services"):
         return "billing"
-    return "cloudquotas" if cloudquotas.PATH.fullmatch(path) else "container"
+    return "cloudquotas" if "/locations/global/services/" in path else "container"
 
 
 async def _answer(keeper: Keeper, settings: Settings, request: web.Request, api: str, raw: bytes) -> tuple[int, Any]:
@@ -93,14 +93,21 @@ async def _answer(keeper: Keeper, settings: Settings, request: web.Request, api:
     fault = keeper.fleet.failing(api, method)
     if fault is not None:
         raise ApiFailure(fault.code, _FAULT_TEXTS[fault.code].format(api=api))
+    # Imported when they are asked for first, so that the sandbox is up sooner.
     if api == "compute":
+        from gke_notebook.sandbox.gke import compute
+
         return 200, compute.answer(keeper.fleet, method, path, request.query, raw)
     if api == "billing":
         from gke_notebook.sandbox.gke import billing
 
         return billing.answer(method, path, request.query)
     if api == "cloudquotas":
+        from gke_notebook.sandbox.gke import cloudquotas
+
         return 200, cloudquotas.answer(keeper.fleet, method, path)
     if not path.startswith("/v1"):
         raise ApiFailure(404, f"The sandbox does not serve {path[:200]}.")
+    from gke_notebook.sandbox.gke import container
+
     return 200, container.answer(keeper.fleet, settings, method, path, raw)
