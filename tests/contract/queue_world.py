@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -22,11 +21,7 @@ FLAVOR, CLUSTER, LOCAL = kueue.RESOURCE_FLAVORS, kueue.CLUSTER_QUEUES, kueue.LOC
 RULES: list[Rule] = [
     (r"\b((?:job|jobset)-[a-z0-9-]+?)-[0-9a-f]{5}\b", r"\1-<hash>"),
 ]
-# Each side is asked in the version that its Kueue writes. The real side stores v1beta1 and has no conversion webhook,
-# so what is called otherwise there is lost.
-_LOST = ("flavorUsage", "flavorsUsage", "accumulatedPastExexcutionTimeSeconds", "accumulatedPastExecutionTimeSeconds")
 _ENDS = ("Complete", "Completed", "Failed")
-_LOST_SPEC = ("priorityClassName", "priorityClassSource")
 
 
 class World:
@@ -40,13 +35,8 @@ class World:
         self.side = side
         self.client, self.namespace = side.client, side.namespace
         self.seen: list[Any] = []
-        self.workloads = self.at(kueue.WORKLOADS)
+        self.workloads = kueue.WORKLOADS
         self._made: list[tuple[Resource, str]] = []
-
-    def at(self, resource: Resource) -> Resource:
-        """Give a resource in the version that is used on this side."""
-        newer = resource.group == kueue.GROUP and self.side.name == "real"
-        return dataclasses.replace(resource, version="v1beta2") if newer else resource
 
     def name(self, short: str) -> str:
         """Give the name of a cluster-wide object: the same on both sides, and nobody else's."""
@@ -54,7 +44,7 @@ class World:
 
     async def make(self, resource: Resource, short: str, body: Object) -> None:
         """Create an object and write down what is stored, or why it is refused."""
-        resource, name = self.at(resource), short if resource.namespaced else self.name(short)
+        name = short if resource.namespaced else self.name(short)
         meta = {"name": name, **body.pop("metadata", {})}
         body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta, **body}
         try:
@@ -98,7 +88,6 @@ class World:
 
     async def change(self, resource: Resource, name: str, body: Object) -> None:
         """Change an object, and write down a refusal."""
-        resource = self.at(resource)
         try:
             namespace = self.namespace if resource.namespaced else None
             await self.client.patch(resource, name, body, namespace, content_type=MERGE_PATCH)
@@ -130,13 +119,13 @@ class World:
         await self._until(there)
 
     async def delete(self, resource: Resource, name: str) -> None:
-        await self.client.delete(self.at(resource), name, self.namespace if resource.namespaced else None)
+        await self.client.delete(resource, name, self.namespace if resource.namespaced else None)
 
     async def count(self, **wanted: int) -> None:
         """Wait until the queues say how many Workloads they have."""
 
         async def counted() -> str:
-            for resource, name in ((self.at(LOCAL), "lq"), (self.at(CLUSTER), self.name("cq"))):
+            for resource, name in ((LOCAL, "lq"), (CLUSTER, self.name("cq"))):
                 with contextlib.suppress(ApiError):
                     namespace = self.namespace if resource.namespaced else None
                     status = (await self.client.get(resource, name, namespace)).get("status") or {}
@@ -190,7 +179,7 @@ class World:
         for resource, namespace in (
             (JOBS, self.namespace),
             (JOBSETS, self.namespace),
-            (self.at(LOCAL), self.namespace),
+            (LOCAL, self.namespace),
         ):
             items = (await self.client.list(resource, namespace))["items"]
             found[resource.plural] = sorted(map(plain, items), key=lambda each: str(each["metadata"]["name"]))
@@ -245,8 +234,9 @@ def plain(item: Object) -> Object:
     meta = {key: item["metadata"][key] for key in kept if item["metadata"].get(key)}
     if item["metadata"].get("deletionTimestamp"):
         meta["deleted"] = True
-    spec = {key: value for key, value in (item.get("spec") or {}).items() if key not in _LOST_SPEC}
-    status = {key: value for key, value in (item.get("status") or {}).items() if key not in _LOST}
+    spec, status = dict(item.get("spec") or {}), dict(item.get("status") or {})
+    if (past := "accumulatedPastExexcutionTimeSeconds") in status:  # spelled so
+        status[past] = "seconds"
     if item.get("kind") != "Job" and state(item) == "finished":
         status.pop("reclaimablePods", None)  # pods end one after the other, and Kueue sees some of it or nothing
     if "conditions" in status:

@@ -164,9 +164,21 @@ def test_webhooks_lead_to_loopback() -> None:
     assert found == before
 
 
-def test_a_definition_loses_its_conversion_only() -> None:
-    definition = {"metadata": {"name": "x"}, "spec": {"conversion": {"strategy": "Webhook"}, "group": "g"}}
-    assert addons.custom_resource(definition) == {"metadata": {"name": "x"}, "spec": {"group": "g"}}
+def test_kueues_definitions_are_converted_on_loopback() -> None:
+    spec = {"group": "kueue.x-k8s.io", "names": {"plural": "workloads"}}
+    definition = {"metadata": {"name": "x"}, "spec": spec}
+    found = addons.custom_resource(definition, 7, "PEM")
+    conversion = found["spec"].pop("conversion")
+    assert found == definition
+    assert conversion["strategy"] == "Webhook"
+    assert conversion["webhook"]["clientConfig"]["url"] == "https://127.0.0.1:7/convert"
+    assert base64.b64decode(conversion["webhook"]["clientConfig"]["caBundle"]) == b"PEM"
+
+
+def test_a_definition_loses_a_conversion_that_leads_to_a_service() -> None:
+    spec = {"conversion": {"strategy": "Webhook"}, "group": "g", "names": {"plural": "p"}}
+    definition = {"metadata": {"name": "x"}, "spec": spec}
+    assert "conversion" not in addons.custom_resource(definition, 7, "PEM")["spec"]
     assert "conversion" in definition["spec"]
 
 

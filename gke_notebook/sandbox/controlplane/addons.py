@@ -18,6 +18,11 @@ KUEUE_METRICS_HERE = "kueue-metrics-certs"  # where the one that `build` makes l
 _FRAMEWORKS = ["batch/job", "jobset.x-k8s.io/jobset"]
 # Kueue answers for these even though their integrations are off, and changes nothing.
 _OFF = {"pods", "deployments", "statefulsets"}
+# From Kueue's config/components/crd/kustomization.yaml, 0.15.0.
+_CONVERTED = frozenset(
+    f"{plural}.kueue.x-k8s.io"
+    for plural in ("clusterqueues", "cohorts", "localqueues", "multikueueclusters", "workloads")
+)
 # From JobSet's config/components/webhook/patches, 0.10.1: other pods do not concern it.
 _PODS_OF_JOBSETS = {"matchExpressions": [{"key": "jobset.sigs.k8s.io/jobset-name", "operator": "Exists"}]}
 
@@ -27,13 +32,21 @@ def namespace(name: str) -> str:
     return f"{name}-system"
 
 
-def custom_resource(definition: Object) -> Object:
-    """Give a CustomResourceDefinition without the conversion webhook, which would lead to a Service.
+def custom_resource(definition: Object, port: int, authority_pem: str) -> Object:
+    """Give a CustomResourceDefinition whose conversion webhook, where it has one, is a port on loopback.
+
+    Without it Kueue would lose what is called otherwise in the version that is stored.
 
     Args:
         definition: the manifest; it is left as it is.
+        port: where the add-on's controller listens.
+        authority_pem: the authority of its certificate.
     """
     spec = {key: value for key, value in definition["spec"].items() if key != "conversion"}
+    if f"{spec['names']['plural']}.{spec['group']}" in _CONVERTED:
+        client = _loopback("/convert", port, authority_pem)
+        webhook = {"clientConfig": client, "conversionReviewVersions": ["v1"]}
+        spec["conversion"] = {"strategy": "Webhook", "webhook": webhook}
     return {**definition, "spec": spec}
 
 
@@ -46,7 +59,6 @@ def webhook_configuration(configuration: Object, name: str, port: int, authority
         port: where its controller listens.
         authority_pem: the authority of its certificate.
     """
-    bundle = base64.b64encode(authority_pem.encode()).decode()
     hooks = []
     for hook in configuration["webhooks"]:
         kinds = {plural for rule in hook["rules"] for plural in rule["resources"]}
@@ -55,8 +67,7 @@ def webhook_configuration(configuration: Object, name: str, port: int, authority
         if name == "jobset" and kinds == {"pods"}:
             hook = {**hook, "objectSelector": _PODS_OF_JOBSETS}  # noqa: PLW2901 - the same hook, narrower
         path = hook["clientConfig"]["service"]["path"]
-        client = {"url": f"https://{LOOPBACK}:{port}{path}", "caBundle": bundle}
-        hooks.append({**hook, "clientConfig": client})
+        hooks.append({**hook, "clientConfig": _loopback(path, port, authority_pem)})
     metadata = {**configuration["metadata"], "name": f"{name}-{configuration['metadata']['name']}"}
     return {**configuration, "metadata": metadata, "webhooks": hooks}
 
@@ -86,6 +97,11 @@ def configuration(name: str, ports: Ports, certificates: Path) -> Object:
         "namespace": namespace(name),
         "integrations": {"frameworks": _FRAMEWORKS},
     }
+
+
+def _loopback(path: str, port: int, authority_pem: str) -> Object:
+    bundle = base64.b64encode(authority_pem.encode()).decode()
+    return {"url": f"https://{LOOPBACK}:{port}{path}", "caBundle": bundle}
 
 
 def webhook_port(ports: Ports, name: str) -> int:

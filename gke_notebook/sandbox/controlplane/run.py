@@ -202,8 +202,12 @@ class ControlPlane:
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": addons.namespace(name)},
         })  # fmt: skip
         definitions = addons.read_manifests(binaries.manifests(name) / "crds.json")
+        port = addons.webhook_port(self.ports, name)
         await asyncio.gather(
-            *(client.apply(CRDS, addons.custom_resource(definition), force=True) for definition in definitions)
+            *(
+                client.apply(CRDS, addons.custom_resource(definition, port, self.authority), force=True)
+                for definition in definitions
+            )
         )
         for definition in definitions:
             crd = str(definition["metadata"]["name"])
