@@ -17,6 +17,7 @@ FRAMEWORK = "gke-notebook.dev/framework"
 PROCS_PER_NODE = "gke-notebook.dev/procs-per-node"
 SHIPPED = "gke-notebook.dev/shipped"
 CANCELLED = "gke-notebook.dev/cancelled"  # set (to a time) before a Job is suspended for good by its user
+NODES_PER_SLICE = "gke-notebook.dev/nodes-per-slice"  # of a JobSet and its pods
 SIMULATED = "gke-notebook.dev/simulated"  # label "true" on a node whose accelerators are pretended
 
 # A Job's pods are named after it and an index, and a pod's hostname is a DNS label of at most 63 characters
@@ -28,6 +29,13 @@ DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # RFC 1035, because the n
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 INDEX_FAILURE_COUNT = "batch.kubernetes.io/job-index-failure-count"
 JOB_NAME = "batch.kubernetes.io/job-name"
+
+# JobSet (sigs.k8s.io/jobset v0.10.1, api/jobset/v1alpha2).
+JOBSET_NAME = "jobset.sigs.k8s.io/jobset-name"
+JOBSET_UID = "jobset.sigs.k8s.io/jobset-uid"
+JOBSET_JOB_INDEX = "jobset.sigs.k8s.io/job-index"
+EXCLUSIVE_TOPOLOGY = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+SLICE_JOB = "slice"  # the replicated job of a JobSet: its jobs are named <job>-slice-<number>
 
 
 def selector(job: str) -> str:

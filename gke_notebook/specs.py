@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 Framework = Literal["none", "torch", "jax", "tensorflow"]
 FRAMEWORKS: tuple[str, ...] = get_args(Framework)
+Provisioning = Literal["", "on-demand", "spot", "flex-start", "reservation"]
+PROVISIONING: tuple[str, ...] = tuple(filter(None, get_args(Provisioning)))
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,21 @@ class AcceleratorRequest:
 
     type: str
     count: int = 1
+
+
+@dataclass(frozen=True)
+class TpuRequest:
+    """TPU slices; each host of each slice is one node of the job.
+
+    Args:
+        type: the short name in the catalog, for example ``v5e``.
+        topology: the shape of one slice, for example ``4x4``.
+        slices: how many slices.
+    """
+
+    type: str
+    topology: str
+    slices: int = 1
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,12 @@ class TrainSpec:
         max_duration: seconds after which the job is stopped, None for no limit.
         max_retries: how often each node may be started again after a failure.
         price_usd_hour: the planned price of the whole job in USD/hour, None when unknown.
+        tpu: the TPU slices it runs on; `nodes` are their hosts. Never together with `accelerator`.
+        provisioning: how its machines are had: one of `PROVISIONING`, empty for any way.
+        reservation: the name of the reservation they come from, empty for none.
+        zone: the zone they must be in, empty for any.
+        machine_type: the machine type they must be, empty for any that fits.
+        compute_class: the ComputeClass that decides how they are had, empty for none.
     """
 
     name: str
@@ -114,8 +137,24 @@ class TrainSpec:
     max_duration: int | None = None
     max_retries: int = 0
     price_usd_hour: float | None = None
+    tpu: TpuRequest | None = None
+    provisioning: Provisioning = ""
+    reservation: str = ""
+    zone: str = ""
+    machine_type: str = ""
+    compute_class: str = ""
 
     @property
     def ranks(self) -> int:
         """How many processes run in all."""
         return self.nodes * self.procs_per_node
+
+    @property
+    def slices(self) -> int:
+        """How many TPU slices; 1 without TPUs."""
+        return self.tpu.slices if self.tpu is not None else 1
+
+    @property
+    def nodes_per_slice(self) -> int:
+        """How many nodes each slice has."""
+        return self.nodes // self.slices

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gke_notebook import catalog, names
 from gke_notebook.errors import InvalidInput
 from gke_notebook.launch import contract
 from gke_notebook.manifests.program import items
-from gke_notebook.objects import Manifest
 from gke_notebook.specs import TrainSpec
+
+if TYPE_CHECKING:
+    from gke_notebook.objects import Manifest
 
 CONTAINER = "trainer"
 ACCELERATOR_LABEL = "cloud.google.com/gke-accelerator"

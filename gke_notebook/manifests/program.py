@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from gke_notebook.errors import InvalidInput
 from gke_notebook.launch import archive, contract
-from gke_notebook.objects import Manifest
 from gke_notebook.specs import TrainSpec
+
+if TYPE_CHECKING:
+    from gke_notebook.objects import Manifest
 
 # Of all values together, decoded (gke_facts 9.3, 2026; Kubernetes, ConfigMap validation).
 DATA_LIMIT = 1048576

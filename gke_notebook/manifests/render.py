@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from gke_notebook import names
 from gke_notebook.manifests.job import job, service
 from gke_notebook.manifests.program import config_map
-from gke_notebook.objects import Manifest
 from gke_notebook.specs import TrainSpec
+
+if TYPE_CHECKING:
+    from gke_notebook.objects import Manifest
 
 _SHIPPED_LIMIT = 4000  # characters; all annotations of an object share 256 KiB
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from gke_notebook.objects import Manifest
+if TYPE_CHECKING:
+    from gke_notebook.objects import Manifest
 
 
 def to_yaml(manifests: Iterable[Manifest]) -> str:

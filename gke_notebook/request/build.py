@@ -8,7 +8,7 @@ from typing import cast
 
 from gke_notebook import program
 from gke_notebook.errors import InvalidInput
-from gke_notebook.request import defaults, parse, quantities
+from gke_notebook.request import defaults, hosts, parse, quantities, shape
 from gke_notebook.request.requirements import parse_requirements
 from gke_notebook.request.text import shown
 from gke_notebook.specs import Framework, TrainSpec
@@ -20,7 +20,8 @@ def build_spec(
     *,
     variables: Mapping[str, object] | None = None,
     gpu: object = None,
-    nodes: object = 1,
+    tpu: object = None,
+    nodes: object = None,
     procs_per_node: object = None,
     framework: object = None,
     env: object = (),
@@ -32,6 +33,13 @@ def build_spec(
     memory: object = None,
     max_duration: object = None,
     max_retries: object = 0,
+    spot: object = False,
+    flex: object = False,
+    reservation: object = None,
+    provisioning: object = None,
+    zone: object = None,
+    machine_type: object = None,
+    compute_class: object = None,
     owner: str = "",
     run: str = "",
     base: Path | None = None,
@@ -44,7 +52,8 @@ def build_spec(
         cell: the cell below the magic line.
         variables: the notebook's names, of which what the cell uses travels.
         gpu: accelerators of each node, for example ``l4:2``; none by default.
-        nodes: how many nodes, 1 to 5000.
+        tpu: TPU slices in place of GPUs, for example ``v5e:4x4`` or ``v5e:4x4*2``; each host is a node with one rank.
+        nodes: how many nodes, 1 to 5000; 1 by default, with TPUs as many as the slices have hosts.
         procs_per_node: ranks on each node, 1 to 64; by default one for each accelerator with a framework, else 1.
         framework: ``torch``, ``jax``, ``tensorflow`` or ``none``.
         env: environment variables: a mapping or ``NAME=value`` texts.
@@ -56,6 +65,13 @@ def build_spec(
         memory: memory of each node, a number of GiB or text such as ``16Gi``.
         max_duration: seconds or text such as ``2h``; one hour by default, ``none`` for no limit.
         max_retries: how often each node may be started again, 0 to 100.
+        spot: whether its machines are spot VMs.
+        flex: whether its machines come by flex-start.
+        reservation: the name of the reservation that its machines come from.
+        provisioning: the same in one word, one of `specs.PROVISIONING`.
+        zone: the zone its machines must be in.
+        machine_type: the machine type they must be.
+        compute_class: the ComputeClass that decides how they are had.
         owner: who submits it; made into a label value.
         run: the id of this run.
         base: the notebook's directory; the working directory by default.
@@ -70,22 +86,27 @@ def build_spec(
     """
     checked_name = parse.check_name(name)
     place = Path.cwd() if base is None else Path(base)
-    accelerator = parse.parse_accelerator(gpu)
     chosen = parse.parse_framework(framework)
-    count = parse.parse_count(1 if nodes is None else nodes, "--nodes", 1, parse.MAX_NODES)
-    if procs_per_node is None:
-        procs = accelerator.count if accelerator is not None and chosen != "none" else 1
-    else:
-        procs = parse.parse_count(procs_per_node, "--procs-per-node", 1, parse.MAX_PROCS_PER_NODE)
+    had = shape.parse_provisioning(provisioning, spot=spot, flex=flex, reservation=reservation)
+    found = hosts.read_hosts(
+        checked_name,
+        gpu=gpu,
+        tpu=tpu,
+        nodes=nodes,
+        procs_per_node=procs_per_node,
+        framework=chosen,
+        cpu=cpu,
+        memory=memory,
+        provision=had,
+        zone=zone,
+        machine_type=machine_type,
+        compute_class=compute_class,
+    )
     retries = parse.parse_count(0 if max_retries is None else max_retries, "--max-retries", 0, parse.MAX_RETRIES)
     duration = _duration(max_duration)
-    cpus, memory_gib = defaults.default_resources(accelerator, procs)
-    cpus = cpus if cpu is None else quantities.parse_cpu(cpu)
-    memory_gib = memory_gib if memory is None else quantities.parse_memory(memory)
-    if accelerator is not None and (cpu is not None or memory is not None):
-        defaults.check_fits(accelerator, cpus, memory_gib)
+    shape.check_duration(had, duration)
     variables_set = parse.parse_env(env)
-    checked_image = defaults.default_image(chosen, accelerator) if not image else parse.parse_image(image)
+    checked_image = defaults.default_image(chosen, found.accelerator) if not image else parse.parse_image(image)
     wanted = defaults.default_requirements(chosen, checked_image, parse_requirements(requirements, place))
     built = program.build(
         cell,
@@ -101,16 +122,22 @@ def build_spec(
         namespace=parse.check_namespace(namespace),
         run=run,
         owner=parse.label_value(owner),
-        nodes=count,
-        procs_per_node=procs,
+        nodes=found.nodes,
+        procs_per_node=found.procs_per_node,
         framework=cast(Framework, chosen),
-        accelerator=accelerator,
+        accelerator=found.accelerator,
         image=checked_image,
         env=variables_set,
-        cpu=cpus,
-        memory_gib=memory_gib,
+        cpu=found.cpu,
+        memory_gib=found.memory_gib,
         max_duration=duration,
         max_retries=retries,
+        tpu=found.tpu,
+        provisioning=had.model,
+        reservation=had.reservation,
+        zone=found.zone,
+        machine_type=found.machine_type,
+        compute_class=found.compute_class,
     )
 
 

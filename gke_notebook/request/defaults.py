@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from gke_notebook import catalog, program
 from gke_notebook.errors import InvalidInput
-from gke_notebook.specs import AcceleratorRequest, Program, TrainSpec
+from gke_notebook.manifests import hosts
+from gke_notebook.specs import AcceleratorRequest, Program, TpuRequest, TrainSpec
 
 MAX_DURATION_SECONDS = 3600  # a cap is always there: what is forgotten must not be billed over a weekend
 # Public tags on Docker Hub (2026-11): pytorch/pytorch holds CUDA and cuDNN, tensorflow/tensorflow only with -gpu.
@@ -43,16 +44,20 @@ def default_image(framework: str, accelerator: AcceleratorRequest | None) -> str
     return f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
 
 
-def default_resources(accelerator: AcceleratorRequest | None, procs_per_node: int) -> tuple[float, float]:
+def default_resources(
+    accelerator: AcceleratorRequest | None, procs_per_node: int, tpu: TpuRequest | None = None, machine_type: str = ""
+) -> tuple[float, float]:
     """Give the CPUs and the memory that one node requests.
 
-    With accelerators three quarters of the smallest machine that carries them, so that the pod has the machine to
-    itself and the cluster's own pods still fit; on N1 machines, which take any number of CPUs, 2 CPUs and 8 GiB an
-    accelerator. Without, 1 CPU and 4 GiB a process, the shape of most machine types.
+    With accelerators three quarters of the smallest machine that carries them, or of the one that was asked for, so
+    that the pod has the machine to itself and the cluster's own pods still fit; on N1 machines, which take any number
+    of CPUs, 2 CPUs and 8 GiB an accelerator. Without, 1 CPU and 4 GiB a process, the shape of most machine types.
 
     Args:
         accelerator: what each node holds.
         procs_per_node: ranks on each node.
+        tpu: the TPU slices.
+        machine_type: what each node must be, empty for any.
 
     Returns:
         CPUs and GiB.
@@ -61,6 +66,10 @@ def default_resources(accelerator: AcceleratorRequest | None, procs_per_node: in
         >>> default_resources(AcceleratorRequest("l4", 2), 2), default_resources(None, 2)
         ((18.0, 72.0), (2.0, 8.0))
     """
+    if tpu is not None or (machine_type and accelerator is not None):
+        asked = hosts.host(accelerator, tpu, machine_type, 0.0, 0.0)
+        assert asked is not None  # a machine that is named, or that of a topology
+        return _part(asked)
     if accelerator is None:
         return float(procs_per_node), 4.0 * procs_per_node
     if catalog.accelerator(accelerator.type).attach:
@@ -68,7 +77,32 @@ def default_resources(accelerator: AcceleratorRequest | None, procs_per_node: in
     machine = catalog.machine_for(accelerator.type, accelerator.count)
     if machine is None:  # chosen only by name
         return float(4 * accelerator.count), 16.0 * accelerator.count
-    return float(math.floor(machine.vcpus * 0.75)), float(math.floor(machine.memory_gib * 0.75))
+    return _part(machine)
+
+
+def _part(machine: catalog.MachineType) -> tuple[float, float]:
+    return max(0.5, float(math.floor(machine.vcpus * 0.75))), float(math.floor(machine.memory_gib * 0.75))
+
+
+def check_holds(machine: catalog.MachineType | None, cpu: float, memory_gib: float) -> None:
+    """Refuse CPUs and memory that one machine does not have.
+
+    Args:
+        machine: what each node is, None when the catalog does not say.
+        cpu: CPUs requested.
+        memory_gib: GiB requested.
+
+    Raises:
+        InvalidInput: it is too small; the text says what it leaves to pods.
+    """
+    if machine is None:
+        return
+    cpus, memory = catalog.allocatable(machine)
+    if cpu > cpus or memory_gib > memory:
+        raise InvalidInput(
+            f"{machine.name} does not leave {cpu:g} CPUs and {memory_gib:g} GiB to one pod; "
+            f"at most {math.floor(cpus)} CPUs and {math.floor(memory)} GiB"
+        )
 
 
 def check_fits(accelerator: AcceleratorRequest, cpu: float, memory_gib: float) -> None:

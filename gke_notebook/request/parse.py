@@ -155,10 +155,7 @@ def parse_accelerator(value: object, what: str = "--gpu") -> AcceleratorRequest 
         found = catalog.accelerator(kind)
     except InvalidInput as error:
         if "TPU" in str(error):
-            raise InvalidInput(
-                f"{what} {shown(value)}: {kind} is a TPU; TPUs come with --tpu in a later version, and GPU types are: "
-                + ", ".join(known.name for known in catalog.accelerators())
-            ) from None
+            raise InvalidInput(f"{what} {shown(value)}: {error}") from None
         types = [known.name for known in catalog.accelerators()]
         near = difflib.get_close_matches(kind.lower(), types, n=1, cutoff=0.5)  # short words: l5 is half of l4
         if not near:

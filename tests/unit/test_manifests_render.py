@@ -24,6 +24,7 @@ from gke_notebook.manifests.job import cpu_quantity, environment, escape, memory
 from gke_notebook.manifests.program import DATA_LIMIT
 from gke_notebook.objects import Manifest
 from gke_notebook.sandbox.apiserver import kinds, validation
+from gke_notebook.sandbox.node.environment import expand
 from gke_notebook.specs import AcceleratorRequest, Program, ShippedFile, ShippedName, TrainSpec
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -167,8 +168,6 @@ def test_the_user_may_buffer() -> None:
 
 @given(st.text("$()aH", max_size=12))
 def test_a_value_reaches_the_container_as_it_was_written(value: str) -> None:
-    from gke_notebook.sandbox.node.environment import expand
-
     assert expand(escape(value), {"a": "expanded", "H": "expanded"}) == value
 
 
