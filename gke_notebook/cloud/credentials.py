@@ -18,8 +18,11 @@ _MARGIN_SECONDS = 225.0  # google-auth's own margin: a token is renewed 3:45 bef
 _ADVICE = "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file"
 
 
-def find() -> Any:
+def find(token_file: str = "") -> Any:
     """Find Google credentials: the token file of CLOUDSDK_AUTH_ACCESS_TOKEN_FILE, else the application default ones.
+
+    Args:
+        token_file: a file with a token that goes before all others, empty for none.
 
     Returns:
         A `google.auth.credentials.Credentials`.
@@ -27,7 +30,7 @@ def find() -> Any:
     Raises:
         NotConnected: there are none; the text says what to do.
     """
-    path = os.environ.get(TOKEN_FILE)
+    path = token_file or os.environ.get(TOKEN_FILE)
     if path:
         return _from_file(Path(path))
     import google.auth

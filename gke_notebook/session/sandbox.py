@@ -9,7 +9,9 @@ import sys
 from gke_notebook.errors import NotConnected
 
 CONTEXT = "sandbox"
+PROJECT = "sandbox"
 _START_SECONDS = 60.0
+_STATUS_SECONDS = 20.0
 
 
 def ensure_up() -> str:
@@ -28,3 +30,16 @@ def ensure_up() -> str:
     if done.returncode != 0:
         raise NotConnected(f"the sandbox did not come up: {done.stderr.strip() or done.stdout.strip()}")
     return str(json.loads(done.stdout)["kubeconfig"])
+
+
+def running() -> dict[str, str] | None:
+    """Say where the sandbox of this machine is, as `gke-notebook sandbox status --json` prints it; None without one."""
+    command = [sys.executable, "-m", "gke_notebook.cli", "sandbox", "status", "--json"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_STATUS_SECONDS, stdin=subprocess.DEVNULL, check=False
+        )
+        found = json.loads(done.stdout) if done.returncode == 0 else {}
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+    return {key: value for key, value in found.items() if isinstance(value, str)} or None
