@@ -36,6 +36,7 @@ def pool(*, name: str, machine: str, zones: list[str], count: int, spot: bool, f
     spec: dict[str, Any] = {"name": name, "config": config, "locations": zones, "initialNodeCount": count}
     if flex:
         config["flexStart"] = True
+        config["maxRunDuration"] = "600s"
         spec["management"] = {"autoUpgrade": True}
     if most:
         spec["autoscaling"] = {"enabled": True, "maxNodeCount": most}
@@ -166,6 +167,7 @@ class Anything(RuleBasedStateMachine):
 
     @invariant()
     def sizes_agree(self) -> None:
+        # A machine that is preempted or replaced stays a member: it is made again.
         state = self.fleet.state
         for name, found in state.pools.items():
             for zone, target in found.targets.items():

@@ -7,6 +7,7 @@ One port serves them all, each with the bearer token of the sandbox:
   reservations, instance group managers, instances);
 * ``/v1/projects/P/locations/global/services/S/quotaInfos``: Cloud Quotas;
 * ``/v1/services[/S/skus]``: the Cloud Billing catalog;
+* ``/v2/entries:{write,list}``: Cloud Logging, where the cluster autoscaler writes;
 * ``/sandbox/v1/...``: what only the sandbox has, for its own parts and for tests. Nothing of the product asks for it.
 
 The sandbox's own part:
@@ -14,6 +15,8 @@ The sandbox's own part:
 ``GET instances?since=N&timeout=30``
     an `instances.Notice`: every machine. Answers at once when the fleet's revision is not ``N``, else waits up to
     ``timeout`` seconds (at most 60) for the next change.
+``GET revision?since=N&timeout=30``
+    ``{"revision": N, "factor": 20.0, "now": seconds on the fleet's clock}``, at once or at the next change, as above.
 ``GET instances/NAME``
     one `instances.Instance`.
 ``POST instances/NAME:preempt``

@@ -26,6 +26,7 @@ class Fault(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
         region: quota: where; empty for the cluster's region.
         limit: quota: the limit in place of the seeded one.
         code: api-errors: the HTTP status: 403, 429, 500 or 503.
+        rate: api-errors: the share of requests that fail, above 0 and at most 1.
         count: api-errors: how many requests fail before the fault is gone; 0 for all.
         api: api-errors: ``container``, ``compute``, ``cloudquotas`` or ``billing``; empty for all four.
         method: api-errors: only this HTTP method; empty for all.
@@ -43,6 +44,7 @@ class Fault(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     region: str = ""
     limit: float = 0.0
     code: int = 503
+    rate: float = 1.0
     count: int = 0
     api: str = ""
     method: str = ""
@@ -93,5 +95,7 @@ def check(fault: Fault) -> None:
         raise invalid(f"api must be one of {', '.join(APIS)}, not {fault.api!r}")
     if fault.kind == QUOTA and (not fault.metric or fault.limit < 0):
         raise invalid("a quota fault names a metric and a limit of at least 0")
+    if fault.kind == API_ERRORS and not 0 < fault.rate <= 1:
+        raise invalid(f"rate must be above 0 and at most 1, not {fault.rate:g}")
     if fault.count < 0 or not 0 <= fault.seconds <= 3600:
         raise invalid("count must not be negative, and seconds must be between 0 and 3600")

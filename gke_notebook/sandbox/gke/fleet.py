@@ -15,7 +15,7 @@ from gke_notebook.sandbox.gke.failures import ApiFailure, invalid, not_found, pr
 from gke_notebook.sandbox.gke.faults import Fault
 from gke_notebook.sandbox.gke.ledger import Ledger
 from gke_notebook.sandbox.gke.state import DONE, Operation, Pool, Reservation, State
-from gke_notebook.sandbox.instances import DELETED, PREEMPTED, STOPPING, Instance, Notice
+from gke_notebook.sandbox.instances import DELETED, EXPIRED, PREEMPTED, STOPPING, Instance, Notice
 from gke_notebook.sandbox.pools import CLUSTER, LOCATION, PROJECT
 
 Object = dict[str, Any]
@@ -128,7 +128,7 @@ class Fleet:
         return [
             one
             for one in self.state.instances.values()
-            if one.pool == pool and zone in ("", one.zone) and one.stopping != DELETED
+            if one.pool == pool and zone in ("", one.zone) and one.stopping not in (DELETED, EXPIRED)
         ]
 
     def notice(self) -> Notice:
@@ -306,7 +306,7 @@ class Fleet:
             method: the HTTP method.
         """
         for fault in self.state.faults.values():
-            if fault.fails(api, method):
+            if fault.fails(api, method) and (fault.rate >= 1 or secrets.randbelow(10_000) < fault.rate * 10_000):
                 if fault.count:
                     fault.count -= 1
                     if fault.count == 0:

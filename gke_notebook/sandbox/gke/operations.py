@@ -107,7 +107,6 @@ def _start_work(fleet: Fleet, operation: Operation, at: float) -> None:
         pool.targets = dict.fromkeys(pool.targets, 0)
     elif operation.type == UPGRADE:
         _apply(fleet, operation)
-        operation.deadline = None
         pool.generation += 1
         operation.total = len(fleet.members(pool.name))
     else:
@@ -124,7 +123,10 @@ def _wait(fleet: Fleet, operation: Operation, now: float) -> None:
         operation.done = operation.total - len(there)
         complete = not there
     elif operation.type == UPGRADE:
+        before = operation.done
         operation.done = sum(_ready(one) and one.generation == pool.generation for one in there)
+        if operation.done > before:
+            operation.deadline = now + GIVE_UP_SECONDS
         complete = all(_ready(one) and one.generation == pool.generation for one in there)
         if not complete:
             _replace_next(fleet, pool, there)

@@ -45,6 +45,10 @@ async def answer(keeper: Keeper, method: str, path: str, query: Mapping[str, str
     if rest == "instances" and method == "GET":
         since = _number(query, "since", -1)
         return await keeper.notice(int(since), _number(query, "timeout", 0))
+    if rest == "revision" and method == "GET":
+        await keeper.notice(int(_number(query, "since", -1)), _number(query, "timeout", 0))
+        clock = keeper.fleet.clock
+        return {"revision": keeper.fleet.state.revision, "factor": clock.factor, "now": clock.now()}
     fleet = keeper.fleet
     fleet.advance()
     found = _INSTANCE.fullmatch(rest)

@@ -239,5 +239,7 @@ async def _follow(fleet: FleetClient, revision: int, nodes: Nodes, context: Cont
         context.slow_pull = notice.slow_pull
         try:
             await nodes.apply(notice)
-        except ApiError as error:  # a node that is refused must not end every pod; the next change tries again
+        except ApiError as error:  # a node that is refused must not end every pod
             _log.error("nodes: %s", error)
+            await asyncio.sleep(1.0)
+            revision = 0  # which asks for the machines at once, to try again
