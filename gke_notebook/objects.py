@@ -197,6 +197,21 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     event_time: datetime | None = None
 
 
+class Taint(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """What keeps pods off a node."""
+
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """The part of a node's spec in use."""
+
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+
+
 class NodeStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """The part of a node's status in use."""
 
@@ -209,6 +224,7 @@ class Node(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A node as observed."""
 
     metadata: Metadata = Metadata()
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
