@@ -247,8 +247,8 @@ def cancel(fleet: Fleet, name: str) -> None:
 
 def _abort(fleet: Fleet, operation: Operation) -> None:
     pool = fleet.state.pools[operation.pool]
-    there = [one for one in fleet.state.instances.values() if one.pool == pool.name]
-    if all(map(_ready, there)):
+    # Machines that do not come for another reason are none of its business.
+    if not any(one.pool == pool.name and one.status == STOPPING for one in fleet.state.instances.values()):
         operation.error = ("CANCELLED", "Operation was aborted: it was cancelled by the user.")
         _finish(fleet, operation)
 
