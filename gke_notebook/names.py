@@ -20,6 +20,13 @@ CANCELLED = "gke-notebook.dev/cancelled"  # set (to a time) before a Job is susp
 NODES_PER_SLICE = "gke-notebook.dev/nodes-per-slice"  # of a JobSet and its pods
 SIMULATED = "gke-notebook.dev/simulated"  # label "true" on a node whose accelerators are pretended
 
+# Node pools: labels of the nodes, and of Compute Engine, whose keys have neither dots nor slashes ("Labeling resources").
+LEASE = "gke-notebook.dev/lease-until"  # seconds since 1970
+RESOURCE_LEASE = "gke-notebook-lease-until"
+RESOURCE_OWNER = "gke-notebook-owner"
+RESOURCE_DIGEST = "gke-notebook-digest"  # of the pool as it was asked for, so that asking twice makes one
+RESOURCE_MANAGED_BY = "managed-by"
+
 # A Job's pods are named after it and an index, and a pod's hostname is a DNS label of at most 63 characters
 # (Kubernetes documentation, "Indexed Job"; 2026-11): "-" and five digits of an index are kept free.
 MAX_NAME_LENGTH = 57
@@ -35,7 +42,6 @@ JOBSET_NAME = "jobset.sigs.k8s.io/jobset-name"
 JOBSET_UID = "jobset.sigs.k8s.io/jobset-uid"
 JOBSET_JOB_INDEX = "jobset.sigs.k8s.io/job-index"
 EXCLUSIVE_TOPOLOGY = "alpha.jobset.sigs.k8s.io/exclusive-topology"
-SLICE_JOB = "slice"  # the replicated job of a JobSet: its jobs are named <job>-slice-<number>
 
 
 def selector(job: str) -> str:

@@ -158,3 +158,93 @@ class TrainSpec:
     def nodes_per_slice(self) -> int:
         """How many nodes each slice has."""
         return self.nodes // self.slices
+
+
+@dataclass(frozen=True)
+class NodeTaint:
+    """What keeps pods without the toleration off the nodes of a pool.
+
+    Args:
+        key: its name.
+        value: its value, may be empty.
+        effect: ``NoSchedule``, ``PreferNoSchedule`` or ``NoExecute``.
+    """
+
+    key: str
+    value: str = ""
+    effect: str = "NoSchedule"
+
+
+@dataclass(frozen=True)
+class NodePoolSpec:
+    """A node pool as the user asked for it, checked and complete.
+
+    Args:
+        name: the pool's name.
+        machine_type: the Compute Engine machine type.
+        owner: who made it, as a label value.
+        lease_until: when its lease is over, in seconds since 1970.
+        gpu: the GPUs of each node, None without.
+        tpu: the TPU slice that the pool is, or the generation of its single hosts; None without.
+        hosts: for a TPU slice of several hosts, how many nodes it has; 0 for any other pool.
+        provisioning: ``on-demand``, ``spot``, ``flex-start`` or ``reservation``.
+        reservation: the reservation's name, or ``any``; empty without one.
+        reservation_project: the project of a shared reservation, empty for the cluster's own.
+        zones: where its nodes may be; empty leaves it to the cluster.
+        nodes: how many nodes it has from the start, in all zones together.
+        autoscaling: whether its size follows the pods that wait.
+        min_nodes: the fewest nodes of an autoscaled pool, in total or per zone.
+        max_nodes: the most nodes of an autoscaled pool, in total or per zone.
+        per_zone: whether the limits hold for each zone.
+        compact: whether its nodes stand close together.
+        workload_policy: the name of the resource policy that places a slice of this generation, empty for none.
+        driver: the GPU driver: ``latest``, ``default`` or ``disabled``; empty without GPUs.
+        sharing: ``time-sharing``, ``mps`` or empty.
+        clients: how many share one GPU; 1 when it is not shared.
+        partition: the MIG partition, empty for whole GPUs.
+        secure_boot: whether nodes start only signed software.
+        workload_metadata: ``gke`` or ``gce``.
+        labels: labels of its nodes.
+        taints: taints of its nodes.
+        disk_type: the boot disk's type.
+        disk_gb: the boot disk's size in GB.
+        local_ssds: local SSDs for the pods' temporary files, 0 for those that the machine brings.
+        image_streaming: whether containers start before their image is there as a whole.
+        gvnic: whether nodes have Google's virtual network card.
+        max_run_seconds: how long a machine may run, None for no limit.
+        queued: whether nodes come only for a ProvisioningRequest.
+    """
+
+    name: str
+    machine_type: str
+    owner: str
+    lease_until: int
+    gpu: AcceleratorRequest | None = None
+    tpu: TpuRequest | None = None
+    hosts: int = 0
+    provisioning: Provisioning = "on-demand"
+    reservation: str = ""
+    reservation_project: str = ""
+    zones: tuple[str, ...] = ()
+    nodes: int = 0
+    autoscaling: bool = True
+    min_nodes: int = 0
+    max_nodes: int = 1
+    per_zone: bool = False
+    compact: bool = False
+    workload_policy: str = ""
+    driver: str = ""
+    sharing: str = ""
+    clients: int = 1
+    partition: str = ""
+    secure_boot: bool = True
+    workload_metadata: str = "gke"
+    labels: tuple[tuple[str, str], ...] = ()
+    taints: tuple[NodeTaint, ...] = ()
+    disk_type: str = "pd-balanced"
+    disk_gb: int = 100
+    local_ssds: int = 0
+    image_streaming: bool = True
+    gvnic: bool = True
+    max_run_seconds: int | None = None
+    queued: bool = False
