@@ -9,7 +9,7 @@ The launcher of every pod ends by writing one JSON object to the termination mes
 ====================  ==================================================================================================
 ``gke_notebook``      the version of this format, 1
 ``job``, ``run``      the job's name and the id of the run
-``node``              the completion index of the pod
+``node``              the number of the pod's node: its completion index, counted over all slices
 ``retry``             how often this index had failed before
 ``exit_code``         of the container: 0, the first failing rank's own, 128 + n after signal n, 143 when stopped
 ``signal``            the signal that ended the first failing rank, absent for none
@@ -68,6 +68,12 @@ ENV_OUTPUT = "GKE_NOTEBOOK_OUTPUT"  # files written here come back
 ENV_ACCELERATORS = "GKE_NOTEBOOK_ACCELERATORS"  # accelerators per node
 ENV_NODE_INDEX = "JOB_COMPLETION_INDEX"  # set by Kubernetes itself for an Indexed Job
 ENV_RETRY = "GKE_NOTEBOOK_RETRY"  # how often this index has failed before
+ENV_SLICES = "GKE_NOTEBOOK_SLICES"  # how many slices (Jobs of a JobSet); absent for one
+ENV_SLICE = "GKE_NOTEBOOK_SLICE"  # the number of this pod's slice
+ENV_TPU = "GKE_NOTEBOOK_TPU"  # the TPU and its topology, for example v5e:4x4; absent without a TPU
+SLICE_JOB = (
+    "slice"  # the Jobs of a JobSet are named <job>-slice-<number>, their pods' hosts <job>-slice-<number>-<node>
+)
 
 # Variables that the launcher sets for the cell, beside those of the framework.
 ENV_RANK = "RANK"

@@ -29,8 +29,10 @@ class Settings:
         work: the working directory.
         output: files written here come back.
         accelerators: accelerators on each node.
-        node: the completion index of this pod.
+        node: the number of this pod's node, counted over all slices.
         retry: how often this index has failed before.
+        slices: how many slices the nodes make up.
+        tpu: the TPU and its topology, empty without.
     """
 
     job: str
@@ -47,6 +49,18 @@ class Settings:
     accelerators: int
     node: int
     retry: int
+    slices: int = 1
+    tpu: str = ""
+
+    @property
+    def nodes_per_slice(self) -> int:
+        """How many nodes each slice has."""
+        return self.nodes // self.slices
+
+    @property
+    def slice(self) -> int:
+        """The number of this pod's slice."""
+        return self.node // self.nodes_per_slice
 
     @property
     def world_size(self) -> int:
@@ -68,9 +82,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         1
     """
     nodes = _count(environ, contract.ENV_NODES, 1, least=1)
-    node = _count(environ, contract.ENV_NODE_INDEX, 0)
-    if node >= nodes:
-        raise ValueError(f"{contract.ENV_NODE_INDEX} is {node}, but the job has {nodes} nodes")
+    slices = _count(environ, contract.ENV_SLICES, 1, least=1)
+    if nodes % slices:
+        raise ValueError(f"{contract.ENV_NODES} is {nodes}, which {slices} slices cannot share")
+    index, number = _count(environ, contract.ENV_NODE_INDEX, 0), _count(environ, contract.ENV_SLICE, 0)
+    if index >= nodes // slices or number >= slices:
+        where = f"node {index} of slice {number}" if slices > 1 else f"{contract.ENV_NODE_INDEX} is {index}"
+        raise ValueError(f"{where}, but the job has {nodes} nodes" + (f" in {slices} slices" if slices > 1 else ""))
     work = environ.get(contract.ENV_WORK) or contract.WORK_DIRECTORY
     return Settings(
         job=environ.get(contract.ENV_JOB, ""),
@@ -85,8 +103,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         work=work,
         output=environ.get(contract.ENV_OUTPUT) or str(Path(work) / "output"),
         accelerators=_count(environ, contract.ENV_ACCELERATORS, 0),
-        node=node,
+        node=number * (nodes // slices) + index,
         retry=_count(environ, contract.ENV_RETRY, 0),
+        slices=slices,
+        tpu=environ.get(contract.ENV_TPU, ""),
     )
 
 
@@ -145,6 +165,8 @@ def rank_environment(settings: Settings, local_rank: int, inherited: Mapping[str
             tuned["JAX_COORDINATOR_BIND_ADDRESS"] = settings.coordinator  # else it listens on every interface
     elif settings.framework == "tensorflow":
         placed["TF_CONFIG"] = tf_config(settings.workers or (settings.coordinator,), rank)
+    if settings.tpu:
+        tuned.update(tpu_environment(settings))
     # PyTorch's convention is that a rank sees all devices and picks cuda:LOCAL_RANK (torchrun splits nothing either);
     # JAX and TensorFlow take every device they see.
     if settings.framework in {"jax", "tensorflow"} and procs > 1:
@@ -152,6 +174,45 @@ def rank_environment(settings: Settings, local_rank: int, inherited: Mapping[str
         if devices:
             tuned["CUDA_VISIBLE_DEVICES"] = devices
     return {**{name: value for name, value in tuned.items() if name not in inherited}, **placed}
+
+
+def tpu_environment(settings: Settings) -> dict[str, str]:
+    """Give what a TPU's runtime reads: its place among the hosts of its slice, and its slice among others.
+
+    GKE's own webhook sets them for pods of Indexed Jobs and JobSets (google/jobset examples, AI-Hypercomputer/xpk,
+    2026-06-25); these are for pods that it has passed over, so none of its own is replaced.
+
+    Args:
+        settings: what the manifest has told.
+    """
+    first = settings.slice * settings.nodes_per_slice
+    hosts = [host_name(settings, first + number) for number in range(settings.nodes_per_slice)]
+    found = {
+        "TPU_WORKER_ID": str(settings.node - first),
+        "TPU_WORKER_HOSTNAMES": ",".join(hosts) if len(hosts) > 1 else "localhost",
+    }
+    if settings.slices > 1:
+        found.update(
+            MEGASCALE_NUM_SLICES=str(settings.slices),
+            MEGASCALE_SLICE_ID=str(settings.slice),
+            MEGASCALE_COORDINATOR_ADDRESS=split_address(settings.coordinator)[0],
+        )
+    return found
+
+
+def host_name(settings: Settings, node: int) -> str:
+    """Give the name by which the other pods find the pod of a node.
+
+    Args:
+        settings: what the manifest has told.
+        node: the node's number, counted over all slices.
+    """
+    first, _, domain = split_address(settings.coordinator)[0].partition(".")
+    if settings.slices == 1:
+        stem, number = first.removesuffix("-0"), str(node)
+    else:
+        stem, number = first.removesuffix("-0-0"), "-".join(map(str, divmod(node, settings.nodes_per_slice)))
+    return f"{stem}-{number}.{domain}" if domain else f"{stem}-{number}"
 
 
 def split_devices(accelerators: int, procs: int, local_rank: int) -> str:
@@ -196,10 +257,11 @@ def peers(settings: Settings) -> tuple[str, ...]:
     host, _ = split_address(settings.coordinator)
     if settings.framework == "none" or settings.nodes == 1 or is_loopback(host):
         return ()
-    first, dot, domain = host.partition(".")
-    if first != f"{settings.job}-0" or not dot:
+    first, dot, _ = host.partition(".")
+    expected = f"{settings.job}-0" if settings.slices == 1 else f"{settings.job}-{contract.SLICE_JOB}-0-0"
+    if first != expected or not dot:
         return (host,)
-    return tuple(f"{settings.job}-{node}.{domain}" for node in range(settings.nodes))
+    return tuple(host_name(settings, node) for node in range(settings.nodes))
 
 
 def split_address(address: str) -> tuple[str, str]:

@@ -1,12 +1,14 @@
-"""The Indexed Job of a spec, and the headless Service that names its pods."""
+"""The Indexed Job of a spec, its pods, and the headless Service that names them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gke_notebook import catalog, names
+from gke_notebook import names
 from gke_notebook.errors import InvalidInput
 from gke_notebook.launch import contract
+from gke_notebook.manifests import gpudirect, placement
+from gke_notebook.manifests.facts import NOTHING_KNOWN, ClusterFacts
 from gke_notebook.manifests.program import items
 from gke_notebook.specs import TrainSpec
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from gke_notebook.objects import Manifest
 
 CONTAINER = "trainer"
-ACCELERATOR_LABEL = "cloud.google.com/gke-accelerator"
 
 # A day to read the log and fetch the result; then the Job and its pods are removed by Kubernetes.
 KEEP_SECONDS = 86400
@@ -23,16 +24,19 @@ KEEP_SECONDS = 86400
 GRACE_SECONDS = 25
 
 
-def job(spec: TrainSpec, labels: dict[str, str], annotations: dict[str, str]) -> Manifest:
+def job(
+    spec: TrainSpec, labels: dict[str, str], annotations: dict[str, str], facts: ClusterFacts = NOTHING_KNOWN
+) -> Manifest:
     """Give the Indexed Job: one pod a node.
 
     Args:
         spec: the job.
         labels: of the Job and its pods.
         annotations: of the Job and its pods.
+        facts: its cluster.
 
     Raises:
-        InvalidInput: a variable's name is taken, or there is no such accelerator.
+        InvalidInput: a variable's name is taken, there is no such accelerator, or the cluster has no such choice.
     """
     job_spec: dict[str, Any] = {
         "completionMode": "Indexed",
@@ -50,14 +54,11 @@ def job(spec: TrainSpec, labels: dict[str, str], annotations: dict[str, str]) ->
     if spec.max_duration is not None:
         job_spec["activeDeadlineSeconds"] = spec.max_duration
     job_spec["ttlSecondsAfterFinished"] = KEEP_SECONDS
-    job_spec["template"] = {
-        "metadata": {"labels": dict(labels), "annotations": dict(annotations)},
-        "spec": _pod(spec),
-    }
+    job_spec["template"] = pod_template(spec, labels, annotations, facts)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(spec, labels, annotations),
+        "metadata": metadata(spec, labels, annotations),
         "spec": job_spec,
     }
 
@@ -73,7 +74,7 @@ def service(spec: TrainSpec, labels: dict[str, str], annotations: dict[str, str]
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(spec, labels, annotations),
+        "metadata": metadata(spec, labels, annotations),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,  # ranks look for each other before any is ready
@@ -103,9 +104,13 @@ def environment(spec: TrainSpec) -> list[dict[str, Any]]:
         contract.ENV_NODES: str(spec.nodes),
         contract.ENV_PROCS_PER_NODE: str(spec.procs_per_node),
         contract.ENV_FRAMEWORK: spec.framework,
-        contract.ENV_ACCELERATORS: str(spec.accelerator.count if spec.accelerator else 0),
+        contract.ENV_ACCELERATORS: next(iter(placement.accelerators(spec).values()), "0"),
         contract.ENV_COORDINATOR: f"{_host(spec, 0)}:{contract.RENDEZVOUS_PORT}",
     }
+    if spec.tpu is not None:
+        variables[contract.ENV_TPU] = f"{spec.tpu.type}:{spec.tpu.topology}"
+    if spec.slices > 1:
+        variables[contract.ENV_SLICES] = str(spec.slices)
     if spec.framework == "tensorflow":
         variables[contract.ENV_WORKERS] = ",".join(
             f"{_host(spec, node)}:{contract.TENSORFLOW_PORT + local}"
@@ -125,6 +130,9 @@ def environment(spec: TrainSpec) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in variables.items()]
     count = {"fieldRef": {"fieldPath": f"metadata.annotations['{names.INDEX_FAILURE_COUNT}']"}}
     listed.append({"name": contract.ENV_RETRY, "valueFrom": count})
+    if spec.slices > 1:
+        number = {"fieldRef": {"fieldPath": f"metadata.annotations['{names.JOBSET_JOB_INDEX}']"}}
+        listed.append({"name": contract.ENV_SLICE, "valueFrom": number})
     return listed
 
 
@@ -142,10 +150,20 @@ def escape(value: str) -> str:
 
 
 def _host(spec: TrainSpec, node: int) -> str:
-    return f"{spec.name}-{node}.{spec.name}"
+    if spec.slices == 1:
+        return f"{spec.name}-{node}.{spec.name}"
+    number, index = divmod(node, spec.nodes_per_slice)
+    return f"{spec.name}-{contract.SLICE_JOB}-{number}-{index}.{spec.name}"
 
 
-def _metadata(spec: TrainSpec, labels: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
+def metadata(spec: TrainSpec, labels: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
+    """Give the metadata of an object of a job, which is named after it.
+
+    Args:
+        spec: the job.
+        labels: of the object.
+        annotations: of the object.
+    """
     return {
         "name": spec.name,
         "namespace": spec.namespace,
@@ -154,10 +172,32 @@ def _metadata(spec: TrainSpec, labels: dict[str, str], annotations: dict[str, st
     }
 
 
-def _pod(spec: TrainSpec) -> dict[str, Any]:
+def pod_template(
+    spec: TrainSpec, labels: dict[str, str], annotations: dict[str, str], facts: ClusterFacts = NOTHING_KNOWN
+) -> dict[str, Any]:
+    """Give the template of a job's pods.
+
+    Args:
+        spec: the job.
+        labels: of the pods.
+        annotations: of the pods.
+        facts: its cluster.
+
+    Raises:
+        InvalidInput: as `job`.
+    """
+    pod, own = _pod(spec, facts), dict(annotations)
+    network = gpudirect.usable(spec, facts)
+    if network is not None:
+        gpudirect.add(pod, own, network, facts.networks)
+    return {"metadata": {"labels": dict(labels), "annotations": own}, "spec": pod}
+
+
+def _pod(spec: TrainSpec, facts: ClusterFacts) -> dict[str, Any]:
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
-        "subdomain": spec.name,
+        # A JobSet names its pods after the Service that it makes itself.
+        **({"subdomain": spec.name} if spec.slices == 1 else {}),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "automountServiceAccountToken": False,  # training code has no business with the Kubernetes API
         "enableServiceLinks": False,
@@ -165,11 +205,13 @@ def _pod(spec: TrainSpec) -> dict[str, Any]:
     }
     requests: dict[str, str] = {"cpu": cpu_quantity(spec.cpu), "memory": memory_quantity(spec.memory_gib)}
     limits: dict[str, str] = {"memory": requests["memory"]}
-    if spec.accelerator is not None:
-        found = catalog.accelerator(spec.accelerator.type)
-        requests[found.resource] = limits[found.resource] = str(spec.accelerator.count)
-        pod["nodeSelector"] = {ACCELERATOR_LABEL: found.label}
-        pod["tolerations"] = [{"key": found.resource, "operator": "Exists", "effect": "NoSchedule"}]
+    for resource, count in placement.accelerators(spec).items():
+        requests[resource] = limits[resource] = count
+    selector, tolerations = placement.node_selector(spec, facts), placement.tolerations(spec)
+    if selector:
+        pod["nodeSelector"] = selector
+    if tolerations:
+        pod["tolerations"] = tolerations
     volumes: list[dict[str, Any]] = [
         {"name": "program", "configMap": {"name": spec.name, "items": items(spec)}},
         {"name": "work", "emptyDir": {}},
@@ -178,7 +220,7 @@ def _pod(spec: TrainSpec) -> dict[str, Any]:
         {"name": "program", "mountPath": contract.PROGRAM_DIRECTORY, "readOnly": True},
         {"name": "work", "mountPath": contract.WORK_DIRECTORY},
     ]
-    if spec.framework == "torch" or spec.accelerator is not None:
+    if spec.framework == "torch" or spec.accelerator is not None or spec.tpu is not None:
         # PyTorch's data loaders and NCCL share memory there, and a container has only 64 MiB of it otherwise.
         volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory"}})
         mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})  # noqa: S108 - a mount point, no file

@@ -1,4 +1,7 @@
-"""A job's objects in the order in which they are created: its ConfigMap, its headless Service, its Indexed Job."""
+"""A job's objects in the order in which they are created: its ConfigMap, its headless Service, its Indexed Job.
+
+A job of several TPU slices is a ConfigMap and a JobSet, which makes the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from gke_notebook import names
+from gke_notebook.errors import InvalidInput
+from gke_notebook.manifests.facts import NOTHING_KNOWN, ClusterFacts
 from gke_notebook.manifests.job import job, service
+from gke_notebook.manifests.jobset import API_VERSION, jobset
 from gke_notebook.manifests.program import config_map
 from gke_notebook.specs import TrainSpec
 
@@ -16,14 +22,16 @@ if TYPE_CHECKING:
 _SHIPPED_LIMIT = 4000  # characters; all annotations of an object share 256 KiB
 
 
-def render(spec: TrainSpec) -> tuple[Manifest, ...]:
+def render(spec: TrainSpec, facts: ClusterFacts = NOTHING_KNOWN) -> tuple[Manifest, ...]:
     """Give the Kubernetes objects of a job; `kubectl apply` of them works without this package.
 
     Args:
         spec: the job.
+        facts: the cluster it is for; without them, a Standard cluster without extra networks and JobSets.
 
     Raises:
-        InvalidInput: the program is too large to ship, a variable's name is taken, or there is no such accelerator.
+        InvalidInput: the program is too large to ship, a variable's name is taken, there is no such accelerator, or
+            the cluster cannot do it.
 
     Example:
         >>> from gke_notebook.specs import Program
@@ -33,10 +41,18 @@ def render(spec: TrainSpec) -> tuple[Manifest, ...]:
     """
     labels = _labels(spec)
     annotations = _annotations(spec)
+    if spec.slices > 1:
+        if not facts.jobsets:
+            one = "" if spec.tpu is None else f"{spec.tpu.type}:{spec.tpu.topology}"
+            raise InvalidInput(
+                f"{spec.slices} TPU slices take a JobSet, which this cluster does not serve ({API_VERSION}): "
+                f"have it installed (https://jobset.sigs.k8s.io), or take one slice: --tpu {one}"
+            )
+        return (config_map(spec, labels, annotations), jobset(spec, labels, annotations, facts))
     return (
         config_map(spec, labels, annotations),
         service(spec, labels, annotations),
-        job(spec, labels, annotations),
+        job(spec, labels, annotations, facts),
     )
 
 
@@ -55,6 +71,8 @@ def _annotations(spec: TrainSpec) -> dict[str, str]:
         names.FRAMEWORK: spec.framework,
         names.PROCS_PER_NODE: str(spec.procs_per_node),
     }
+    if spec.slices > 1:
+        annotations[names.NODES_PER_SLICE] = str(spec.nodes_per_slice)
     if spec.price_usd_hour is not None:
         annotations[names.PRICE] = f"{spec.price_usd_hour:.4f}"
     shipped = [f"{name.kind} {name.name}" for name in spec.program.names]

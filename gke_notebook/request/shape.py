@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import cast
 
-from gke_notebook import catalog, names
+from gke_notebook import catalog
 from gke_notebook.errors import InvalidInput, nearest
+from gke_notebook.launch import contract
 from gke_notebook.request.parse import parse_count
 from gke_notebook.request.text import shown
 from gke_notebook.specs import PROVISIONING, AcceleratorRequest, Provisioning, TpuRequest
@@ -327,7 +328,7 @@ def check_slices_name(name: str, slices: int, hosts: int) -> None:
         InvalidInput: it is too long; the text has one that can be used.
     """
     # JobSet's webhook wants room for "-abcde" behind a pod's name (sigs.k8s.io/jobset v0.10.1, jobset_webhook.go).
-    most = 63 - len(f"-{names.SLICE_JOB}-{slices - 1}-{hosts - 1}-abcde")
+    most = 63 - len(f"-{contract.SLICE_JOB}-{slices - 1}-{hosts - 1}-abcde")
     if slices > 1 and len(name) > most:
         raise InvalidInput(
             f"job name {shown(name)} is longer than {most} characters, which is what {slices} slices leave room for; "
