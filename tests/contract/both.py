@@ -24,6 +24,7 @@ from tests.support.kubectl import Kubectl
 Object = dict[str, Any]
 # Headers that are part of the answer; the others are the connection's.
 _HEADERS = ("Content-Type", "Warning", "Retry-After", "Allow", "Location")
+_OURS = "the sandbox's"  # what the embedded server says of itself, in warnings of its own
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Side:
             timeout=aiohttp.ClientTimeout(total=60),
         ) as response:
             raw = await response.read()
-            shown = {key: ", ".join(response.headers.getall(key)) for key in _HEADERS if key in response.headers}
+            shown = {key: ", ".join(found) for key in _HEADERS if (found := _told(response, key))}
             answer = {"status": response.status, "headers": shown, "body": _decoded(raw)}
         if record:
             self.transcript.append({"asked": f"{method} {path}", **answer})
@@ -113,9 +114,14 @@ class Side:
     async def run_kubectl(self, *arguments: str, stdin: str | None = None) -> Object:
         """Run kubectl and write down what it said and its exit code."""
         answer = await self.kubectl.run(*arguments, stdin=stdin)
-        result = {"kubectl": " ".join(arguments), "code": answer.code, "out": answer.out, "err": answer.err}
+        said = "".join(line for line in answer.err.splitlines(keepends=True) if _OURS not in line)
+        result = {"kubectl": " ".join(arguments), "code": answer.code, "out": answer.out, "err": said}
         self.transcript.append(result)
         return result
+
+
+def _told(response: aiohttp.ClientResponse, key: str) -> list[str]:
+    return [value for value in response.headers.getall(key, []) if _OURS not in value]
 
 
 Scenario = Callable[[Side], Awaitable[Any]]

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -63,9 +62,6 @@ def jupyter_lab(directory: Path, state: Path, environment: Mapping[str, str], *,
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
     theme = {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}
     (settings / "themes.jupyterlab-settings").write_text(json.dumps(theme))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     own = {
         "JUPYTER_CONFIG_DIR": state / "config", "JUPYTER_DATA_DIR": state / "data",
@@ -77,21 +73,24 @@ def jupyter_lab(directory: Path, state: Path, environment: Mapping[str, str], *,
         server = subprocess.Popen(
             [
                 sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip", "127.0.0.1",
-                "--port", str(port), "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+                "--port", "0", f"--IdentityProvider.token={token}",
                 f"--ServerApp.root_dir={directory}",
             ],
             env={**environment, **{name: str(path) for name, path in own.items()}},
             stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
-        url = f"http://127.0.0.1:{port}"
+        url = ""
         deadline = time.monotonic() + 60
         while True:
             assert server.poll() is None, (state / "lab.log").read_text()
             try:
+                # A port of our own choice could be another process's by the time the server has loaded.
+                [told] = (state / "run").glob("jpserver-*.json")
+                url = f"http://127.0.0.1:{json.loads(told.read_text())['port']}"
                 urllib.request.urlopen(f"{url}/api/status?token={token}", timeout=5).close()
                 break
-            except OSError:
+            except (OSError, ValueError):
                 assert time.monotonic() < deadline, (state / "lab.log").read_text()
                 time.sleep(0.1)
         yield Lab(url, token, directory)

@@ -10,7 +10,7 @@ from gke_notebook.sandbox.apiserver.kinds import Kind
 from gke_notebook.sandbox.apiserver.schema import type_of
 from gke_notebook.sandbox.apiserver.status import FieldError
 
-from . import core, jobs, pod_status, pods, quotas, rbac, services, unscheduled
+from . import core, jobs, pod_status, pods, quotas, rbac, services, unsupported
 from .defaults import copy_template_labels, set_defaults, set_zero_times
 from .fields import FieldTypeError, normalize
 from .metadata import check_metadata, check_metadata_update
@@ -107,7 +107,7 @@ def prepare_create(kind: Kind, obj: dict[str, Any]) -> list[str]:
         raise status.invalid(kind, obj["metadata"].get("name", ""), errors)
     if kind.kind == "Job":
         copy_template_labels(obj)  # a server does so whenever it reads a job, and so after it has checked a new one
-    return _warnings(kind, obj) + unscheduled.warnings(kind, obj)
+    return _warnings(kind, obj) + unsupported.warnings(kind, obj)
 
 
 def prepare_update(kind: Kind, new: dict[str, Any], old: dict[str, Any], subresource: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""Wishes of pods that the sandbox's scheduler does not honour are told when they are written."""
+"""Wishes of pods that the sandbox does not honour are told when they are written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gke_notebook.sandbox.apiserver.kinds import find
-from gke_notebook.sandbox.apiserver.validation import unscheduled
+from gke_notebook.sandbox.apiserver.validation import unsupported
 
 PENDING = "the sandbox's scheduler does not implement it: the pod stays Pending"
+NOT_RUN = "the sandbox's kubelet does not run it: it is ignored"
 IGNORED = "the sandbox's scheduler does not implement it: it is ignored"
 TERM = {"topologyKey": "kubernetes.io/hostname"}
 
@@ -39,10 +40,25 @@ def kind(group: str, plural: str) -> Any:
         ),
         ({"resourceClaims": [{"name": "a"}]}, [f"resourceClaims: {PENDING}"]),
         ({"resourceClaims": [{"name": "a"}], "schedulerName": "mine"}, []),
+        (
+            {
+                "initContainers": [{"name": "a", "startupProbe": {"exec": {}}}],
+                "containers": [
+                    {"name": "b"},
+                    {"name": "c", "lifecycle": {"preStop": {}}, "livenessProbe": {"exec": {}}},
+                ],
+                "schedulerName": "mine",
+            },
+            [
+                f"initContainers[0].startupProbe: {NOT_RUN}",
+                f"containers[1].livenessProbe: {NOT_RUN}",
+                f"containers[1].lifecycle: {NOT_RUN}",
+            ],
+        ),
     ],
 )
 def test_a_pod_and_a_job_are_told(spec: dict[str, Any], said: list[str]):
-    assert unscheduled.warnings(kind("", "pods"), {"spec": spec}) == [f"spec.{line}" for line in said]
+    assert unsupported.warnings(kind("", "pods"), {"spec": spec}) == [f"spec.{line}" for line in said]
     job = {"spec": {"template": {"spec": spec}}}
-    assert unscheduled.warnings(kind("batch", "jobs"), job) == [f"spec.template.spec.{line}" for line in said]
-    assert unscheduled.warnings(kind("", "configmaps"), {}) == []
+    assert unsupported.warnings(kind("batch", "jobs"), job) == [f"spec.template.spec.{line}" for line in said]
+    assert unsupported.warnings(kind("", "configmaps"), {}) == []

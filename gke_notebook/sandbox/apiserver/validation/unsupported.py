@@ -1,4 +1,4 @@
-"""What the sandbox's scheduler leaves out of a pod's wishes, told to who creates it as a warning."""
+"""What the sandbox's scheduler and kubelet leave out of a pod's wishes, told to who creates it as a warning."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _PENDING = "the sandbox's scheduler does not implement it: the pod stays Pending"
 _IGNORED = "the sandbox's scheduler does not implement it: it is ignored"
+_NOT_RUN = "the sandbox's kubelet does not run it: it is ignored"
+_HOOKS = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
 
 
 def warnings(kind: Kind, obj: Object) -> list[str]:
-    """Say what of a new pod, or of the pods of a new Job, the scheduler does not honour.
+    """Say what of a new pod, or of the pods of a new Job, the scheduler or the kubelet does not honour.
 
     Args:
         kind: the kind of the object.
@@ -26,12 +28,19 @@ def warnings(kind: Kind, obj: Object) -> list[str]:
     spec, path = obj["spec"], "spec"
     if kind.kind == "Job":
         spec, path = spec["template"]["spec"], "spec.template.spec"
-    if (spec.get("schedulerName") or "default-scheduler") != "default-scheduler":
-        return []
-    return [f"{path}.{field}: {text}" for field, text in _found(spec)]
+    found = list(_not_run(spec))
+    if (spec.get("schedulerName") or "default-scheduler") == "default-scheduler":
+        found = [*_not_scheduled(spec), *found]
+    return [f"{path}.{field}: {text}" for field, text in found]
 
 
-def _found(spec: Object) -> Iterator[tuple[str, str]]:
+def _not_run(spec: Object) -> Iterator[tuple[str, str]]:
+    for field in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            yield from ((f"{field}[{index}].{hook}", _NOT_RUN) for hook in _HOOKS if container.get(hook))
+
+
+def _not_scheduled(spec: Object) -> Iterator[tuple[str, str]]:
     affinity = spec.get("affinity") or {}
     for name in ("podAffinity", "podAntiAffinity"):
         for rule, text in ((_REQUIRED, _PENDING), (_PREFERRED, _IGNORED)):
