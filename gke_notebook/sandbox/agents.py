@@ -21,7 +21,7 @@ from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.compact import Compact
 from gke_notebook.cluster.connection import Connection, static_token
 from gke_notebook.errors import ApiError
-from gke_notebook.sandbox import controllers, jobset_definition, kueue_definitions, node
+from gke_notebook.sandbox import autoscaler, controllers, jobset_definition, kueue_definitions, node
 from gke_notebook.sandbox.controllers.jobset_controller import DEFINITIONS
 from gke_notebook.sandbox.options import AgentSettings
 
@@ -41,6 +41,12 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         tls=ssl.create_default_context(cafile=settings.authority),
         token=static_token(settings.token),
     )
+    ready = asyncio.Event()
+
+    def registered() -> None:
+        _announce()
+        ready.set()
+
     config = node.NodeConfig(
         pools=(),
         directory=Path(settings.directory),
@@ -48,7 +54,7 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         kubelet_token=settings.kubelet_token,
         tls_certificate=Path(settings.certificate),
         tls_key=Path(settings.key),
-        registered=_announce,
+        registered=registered,
         client_authority=Path(settings.client_authority) if settings.client_authority else None,
         gke=settings.gke,
         gke_token=settings.token,
@@ -57,6 +63,8 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         await define_kinds(connection)
     compact = Compact()  # a pod that both watch is there once
     tasks = [asyncio.create_task(node.run(connection, config, compact), name="node agent")]
+    if settings.gke:
+        tasks.append(asyncio.create_task(_autoscale(ready, connection, settings, compact), name="autoscaler"))
     if settings.controllers:
         tasks.insert(0, asyncio.create_task(controllers.run(connection, compact), name="controllers"))
     stopping = asyncio.create_task(stop.wait())
@@ -68,6 +76,12 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
             await task
     for task in done - {stopping}:
         raise RuntimeError(f"the {task.get_name()} ended by itself")
+
+
+async def _autoscale(ready: asyncio.Event, connection: Connection, settings: AgentSettings, compact: Compact) -> None:
+    """Run the autoscaler once the nodes are there: what it needs takes a while to load, and nobody waits for it."""
+    await ready.wait()
+    await autoscaler.run(connection, settings.gke, settings.token, compact)
 
 
 async def define_kinds(connection: Connection) -> None:
