@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from gke_notebook import names
+
 
 class OwnerReference(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """Who owns an object."""
@@ -167,6 +169,42 @@ class Job(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     status: JobStatus = JobStatus()
 
 
+class JobTemplate(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """A JobSet's template of its Jobs."""
+
+    spec: JobSpec = JobSpec()
+
+
+class ReplicatedJob(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """Equal Jobs of a JobSet."""
+
+    name: str = ""
+    replicas: int = 1
+    template: JobTemplate = JobTemplate()
+
+
+class JobSetSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """The part of a JobSet's spec in use."""
+
+    suspend: bool = False
+    replicated_jobs: tuple[ReplicatedJob, ...] = ()
+
+
+class JobSetStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """The part of a JobSet's status in use."""
+
+    restarts: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+class JobSet(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """A JobSet as observed."""
+
+    metadata: Metadata = Metadata()
+    spec: JobSetSpec = JobSetSpec()
+    status: JobSetStatus = JobSetStatus()
+
+
 class ObjectReference(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """What an event is about."""
 
@@ -224,11 +262,31 @@ class Node(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A node as observed."""
 
     metadata: Metadata = Metadata()
-    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
+    spec: NodeSpec = NodeSpec()
 
 
 Manifest = dict[str, Any]
+
+
+def node_index(pod: Metadata) -> int:
+    """Give the number of a pod's node in its job: its completion index, counted over all slices of a JobSet.
+
+    Args:
+        pod: the pod's metadata; of another pod it is 0.
+
+    Example:
+        >>> node_index(Metadata(annotations={names.COMPLETION_INDEX: "1", names.JOBSET_JOB_INDEX: "2",
+        ...                                  names.NODES_PER_SLICE: "4"}))
+        9
+    """
+    index = _number(pod, names.COMPLETION_INDEX)
+    return _number(pod, names.JOBSET_JOB_INDEX) * _number(pod, names.NODES_PER_SLICE) + index
+
+
+def _number(pod: Metadata, name: str) -> int:
+    text = pod.annotations.get(name) or pod.labels.get(name) or ""
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False):

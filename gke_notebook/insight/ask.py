@@ -92,6 +92,16 @@ def resize_pool(name: str, nodes: int) -> str:
     return f"%gke_nodepool resize {name} --nodes {nodes}"
 
 
+def of_fixed_pool(*, in_use: bool) -> str:
+    """Say whom to ask for more nodes of a pool that does not grow.
+
+    Args:
+        in_use: whether others hold some of its nodes.
+    """
+    wait = "wait until others have ended, or " if in_use else ""
+    return f"{wait}ask whoever may change node pools (container.clusters.update) for more nodes"
+
+
 def of_pools(wanted: Demand) -> str:
     """Say whom to ask for a node pool.
 

@@ -164,7 +164,7 @@ def why_not_on(wanted: Demand, labels: Mapping[str, str], taints: Iterable[Taint
 def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     value = labels.get(expression["key"])
     values: Sequence[str] = expression.get("values") or ()
-    operator = expression["operator"]
+    operator = str(expression["operator"])
     if operator == "In":
         return value in values
     if operator == "NotIn":

@@ -99,9 +99,10 @@ def cannot(wanted: Demand, world: World, search: Search, limits: tuple[Limit, ..
         fixed = search.fixed or "the nodes that could hold it"
         return replace(
             base,
-            sentence=f"{some}: the rest of {fixed} is in use, and it does not grow",
+            sentence=f"{some}: {fixed} has {count(search.matching, 'node')}, {search.free_nodes} with room, "
+            "and does not grow",
             binding=f"the size of node pool {fixed}",
-            ask="wait until others have ended, or ask whoever may change node pools for another node",
+            ask=asking.of_fixed_pool(in_use=search.free_nodes < search.matching),
             request=asking.resize_pool(fixed, search.matching + missing) if search.fixed else "",
         )
     why = _nearest_pool(wanted, world)

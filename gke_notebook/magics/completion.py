@@ -97,7 +97,7 @@ def _values(what: str, fragment: str, shell: Any) -> list[str]:
         return paths(fragment, (".py",) if what == "file" else (".txt",) if what == "requirements" else ())
     if what == "target_connect":
         return ["sandbox", *contexts()]
-    if what in {"name_logs", "name_wait", "name_cancel"}:
+    if what in {"name_logs", "name_wait", "name_cancel", "name_quota"}:
         return job_names(shell)
     return []
 

@@ -89,6 +89,7 @@ def train_parser() -> Parser:
         "--max-retries", metavar="N", type=whole_number, help="start a failed node again so many times (default: 0)"
     )
     how.add_argument("--dry-run", action="store_true", help="show the plan; create nothing")
+    how.add_argument("--queue-anyway", action="store_true", help="create it also when it cannot fit, to wait")
     how.add_argument("--replace", action="store_true", help="delete an ended job of this name first")
     wait = how.add_mutually_exclusive_group()
     wait.add_argument("--wait", dest="wait", action="store_true", default=True, help="wait for its end (default)")
@@ -178,6 +179,30 @@ def accelerators_parser() -> Parser:
     return parser
 
 
+def quota_parser() -> Parser:
+    """Give the parser of `%gke_quota`."""
+    parser = Parser(
+        "%gke_quota",
+        "Show what the namespace, its queues and the Google Cloud project may have, what is used, and what a job\n"
+        "takes: one that is on the cluster by its NAME, or one as the options say. Assigned to a variable, it is a\n"
+        "DataFrame.",
+        "Examples:\n  %gke_quota\n  %gke_quota digits\n  %gke_quota --gpu l4:2 --nodes 4 --spot",
+    )
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a job on the cluster")
+    parser.add_argument("--gpu", metavar="TYPE[:COUNT]", help="accelerators on each node, for example l4 or l4:2")
+    parser.add_argument("--tpu", metavar="TYPE:TOPOLOGY[*SLICES]", help="TPU slices, for example v5e:4x4")
+    parser.add_argument("--nodes", metavar="N", type=whole_number, help="how many nodes (default: 1)")
+    parser.add_argument("--cpu", metavar="CORES", help="CPUs requested on each node")
+    parser.add_argument("--memory", metavar="SIZE", help="memory requested on each node, for example 16Gi")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--spot", action="store_true", help="spot VMs, which take from the preemptible quota")
+    how.add_argument("--flex", action="store_true", help="flex-start VMs, which take from it too")
+    how.add_argument("--reservation", metavar="NAME", help="machines of a reservation")
+    parser.add_argument("--zone", metavar="ZONE", help="only in this zone")
+    parser.add_argument("--namespace", metavar="NAME", help="the namespace (default: the session's)")
+    return parser
+
+
 MAGICS: tuple[Magic, ...] = (
     Magic("gke_connect", "line", connect_parser, "gke_notebook.magics.connect"),
     Magic("gke_status", "line", status_parser, "gke_notebook.magics.status"),
@@ -186,5 +211,6 @@ MAGICS: tuple[Magic, ...] = (
     Magic("gke_logs", "line", logs_parser, "gke_notebook.magics.logs"),
     Magic("gke_wait", "line", wait_parser, "gke_notebook.magics.wait"),
     Magic("gke_cancel", "line", cancel_parser, "gke_notebook.magics.cancel"),
+    Magic("gke_quota", "line", quota_parser, "gke_notebook.magics.quota"),
     Magic("gke_accelerators", "line", accelerators_parser, "gke_notebook.magics.accelerators"),
 )

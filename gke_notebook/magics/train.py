@@ -54,7 +54,7 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
         show(plan_view(plan, dry_run=options.dry_run))
         if options.dry_run:
             return
-        job = session.apply(plan, replace=options.replace)
+        job = session.apply(plan, replace=options.replace, queue_anyway=options.queue_anyway)
         # Before anything can interrupt the wait: the job exists, so the variable must.
         variable = bind(shell, job)
         attach(shell, job, variable, wait=options.wait)

@@ -103,7 +103,7 @@ class Job:
         with self._fetching:
             if self._output is None:
                 state = self._succeeded()
-                directory = self._session.output_directory(state)
+                directory = returned.output_directory(state)
                 self._output = returned.read_output(self._collected(state), state, directory)
             return self._output
 

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from gke_notebook.insight.world import Fit
 from gke_notebook.objects import Manifest
 from gke_notebook.specs import TrainSpec
 
@@ -36,6 +37,7 @@ class Plan:
         placement: one clause that says where it will run, for example ``2 x 1 L4 (nvidia-l4)``.
         price: the price where known.
         notes: sentences worth knowing: defaults that were set, what is simulated.
+        fit: whether the cluster has room for it, None when nobody has looked.
     """
 
     spec: TrainSpec
@@ -44,6 +46,7 @@ class Plan:
     placement: str = ""
     price: Price | None = None
     notes: tuple[str, ...] = ()
+    fit: Fit | None = None
 
     def max_cost(self) -> float | None:
         """The most that the job can cost by list price in USD, that of the whole `max_duration`; None if unknown."""

@@ -87,3 +87,14 @@ def read_output(found: Collector, state: JobState, directory: Path) -> dict[str,
         return {name: directory / name for name in unpack(archive, str(directory))}
     except NotReturned as error:
         raise GkeNotebookError(f"job {state.name!r}: {error}") from None
+
+
+def output_directory(state: JobState) -> Path:
+    """Say where the output files of a job are unpacked.
+
+    Args:
+        state: the job.
+    """
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("gke-notebook")) / "output" / f"{state.name}-{state.run}"

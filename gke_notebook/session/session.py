@@ -8,7 +8,6 @@ import getpass
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, TypeVar
 
 from gke_notebook import request
@@ -20,19 +19,15 @@ from gke_notebook.cluster.resources import NAMESPACES
 from gke_notebook.errors import ApiError, InvalidInput, NotConnected, nearest
 from gke_notebook.insight.state import JobState
 from gke_notebook.objects import LogLine
-from gke_notebook.session import create, planning
+from gke_notebook.session import create, planning, quota
+from gke_notebook.session.capacity import Capacity, refuse
 from gke_notebook.session.job import Job
 from gke_notebook.session.logbook import Logbook
+from gke_notebook.session.node_pools import NodePools
 from gke_notebook.session.observer import Observer
 from gke_notebook.session.plan import Plan, new_run
-from gke_notebook.session.status import (
-    SessionStatus,
-    free_accelerators,
-    is_ready,
-    permissions,
-    pods_everywhere,
-    version_and_user,
-)
+from gke_notebook.session.quota import Quota
+from gke_notebook.session.status import SessionStatus, status_of, version_and_user
 
 T = TypeVar("T")
 
@@ -58,6 +53,7 @@ class Session:
         self._cache = Cache(self._client)
         self._observers: dict[str, Observer] = {}
         self._logbook = Logbook(self, self._cache)
+        self.capacity = Capacity(self, self._cache)
         self._opening = asyncio.Lock()
         self._closed = False
 
@@ -224,12 +220,6 @@ class Session:
         """Read the whole log of one pod, marked lines included."""
         return self._logbook.raw(namespace, pod)
 
-    def output_directory(self, state: JobState) -> Path:
-        """Say where the output files of a job are unpacked."""
-        import platformdirs
-
-        return Path(platformdirs.user_cache_dir("gke-notebook")) / "output" / f"{state.name}-{state.run}"
-
     # -- what users call
 
     def plan(
@@ -272,7 +262,7 @@ class Session:
             **options,
         )
         nodes = self._fresh(spec.namespace).nodes
-        return planning.make_plan(spec, context=self.context, nodes=nodes)
+        return self.capacity.fitted(planning.make_plan(spec, context=self.context, nodes=nodes), nodes)
 
     def check(self, plan: Plan, *, replace: bool = False) -> None:
         """Ask the cluster whether it would accept a plan; nothing is written.
@@ -289,18 +279,20 @@ class Session:
             self._refuse_running(plan)
         self.call(lambda client: create.check(client, plan, replacing=replace))
 
-    def apply(self, plan: Plan, *, replace: bool = False) -> Job:
+    def apply(self, plan: Plan, *, replace: bool = False, queue_anyway: bool = False) -> Job:
         """Create exactly what a plan shows: all of it, or nothing.
 
         Args:
             plan: the plan.
             replace: delete an ended job of the same name first.
+            queue_anyway: create it also when it cannot fit, to wait.
 
         Raises:
-            InvalidInput: the name is taken, or the namespace does not exist.
+            InvalidInput: it cannot fit, the name is taken, or the namespace does not exist.
             ApiError: the cluster refuses it.
         """
         self.check(plan, replace=replace)
+        refuse(plan.fit, queue_anyway=queue_anyway)
         if replace and (state := self._existing(plan)) is not None:
             self.call(lambda client: create.remove_ended(client, state))
         self.call(lambda client: create.create(client, plan))
@@ -319,13 +311,23 @@ class Session:
                 f"job {state.name!r} is {state.phase}; %gke_cancel {state.name} first, or use another name"
             )
 
-    def train(self, name: str, cell: str, *, replace: bool = False, wait: bool = False, **options: Any) -> Job:
+    def train(
+        self,
+        name: str,
+        cell: str,
+        *,
+        replace: bool = False,
+        queue_anyway: bool = False,
+        wait: bool = False,
+        **options: Any,
+    ) -> Job:
         """Plan a training job and create it.
 
         Args:
             name: the job's name.
             cell: the source that runs in every rank.
             replace: delete an ended job of the same name first.
+            queue_anyway: create it also when it cannot fit, to wait.
             wait: wait until it has ended.
             options: as for `plan`.
 
@@ -338,7 +340,7 @@ class Session:
             >>> job.result  # doctest: +SKIP
             42
         """
-        job = self.apply(self.plan(name, cell, **options), replace=replace)
+        job = self.apply(self.plan(name, cell, **options), replace=replace, queue_anyway=queue_anyway)
         if wait:
             job.wait()
         return job
@@ -381,17 +383,17 @@ class Session:
 
     def status(self) -> SessionStatus:
         """Say where we are connected, who we are, what is there and what we may do."""
-        nodes = self._fresh(self.namespace).nodes
-        may = self.call(lambda client: permissions(client, self.namespace))
-        pods = self.call(lambda client: pods_everywhere(client, self.namespace)) if nodes else ()
-        return SessionStatus(
-            context=self.context,
-            server=self.connection.server,
-            version=self.version,
-            namespace=self.namespace,
-            user=self.user,
-            nodes=None if nodes is None else (sum(map(is_ready, nodes)), len(nodes)),
-            accelerators=free_accelerators(nodes or (), pods),
-            jobs=sum(not job.state.ended for job in self.jobs()),
-            permissions=may,
-        )
+        return status_of(self, self._fresh(self.namespace).nodes)
+
+    def node_pools(self, say: Callable[[str], None] | None = None) -> NodePools:
+        """Give the cluster's node pools, and what can be done to them; `say` is told when a change has to wait."""
+        return NodePools(self, say)
+
+    def quota(self, name: str = "", **options: Any) -> Quota:
+        """Say what the namespace, its queues and the project may have, what is used, and what a job would take.
+
+        Args:
+            name: a job that waits or a plan that is asked for; empty for none.
+            options: the shape of a job, as for `plan`: ``gpu``, ``nodes`` and so on.
+        """
+        return quota.look(self, name, options, self._fresh(self.namespace).nodes)

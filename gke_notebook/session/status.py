@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,6 +14,9 @@ from gke_notebook.cluster.resources import PODS
 from gke_notebook.errors import ApiError
 from gke_notebook.objects import Node, Pod
 from gke_notebook.session.planning import ACCELERATOR_LABEL
+
+if TYPE_CHECKING:
+    from gke_notebook.session.session import Session
 
 GPU = "nvidia.com/gpu"
 
@@ -140,3 +144,25 @@ def free_accelerators(nodes: Iterable[Node], pods: Iterable[Pod]) -> dict[str, t
             wanted = sum(int(container.resources.limits.get(GPU, 0) or 0) for container in pod.spec.containers)
             used[label] = used.get(label, 0) + wanted
     return {label: (count - used.get(label, 0), count) for label, count in sorted(total.items())}
+
+
+def status_of(session: Session, nodes: Sequence[Node] | None) -> SessionStatus:
+    """Say where a session stands.
+
+    Args:
+        session: the session.
+        nodes: the nodes of its cluster, None when they may not be seen.
+    """
+    may = session.call(lambda client: permissions(client, session.namespace))
+    pods = session.call(lambda client: pods_everywhere(client, session.namespace)) if nodes else ()
+    return SessionStatus(
+        context=session.context,
+        server=session.connection.server,
+        version=session.version,
+        namespace=session.namespace,
+        user=session.user,
+        nodes=None if nodes is None else (sum(map(is_ready, nodes)), len(nodes)),
+        accelerators=free_accelerators(nodes or (), pods),
+        jobs=sum(not job.state.ended for job in session.jobs()),
+        permissions=may,
+    )

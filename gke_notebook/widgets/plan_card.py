@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from gke_notebook.insight.text import count, duration, size
+from gke_notebook.insight.world import Fit
 from gke_notebook.objects import Manifest
 from gke_notebook.session.plan import Plan
 from gke_notebook.specs import Program
@@ -71,6 +72,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     if spec.image:
         rows.append(("image", spec.image))
     rows += _price_rows(plan)
+    rows += fit_rows(plan.fit)
     if spec.max_retries:
         rows.append(("retries", f"up to {spec.max_retries} for each node"))
     if spec.env:
@@ -88,6 +90,21 @@ def _price_rows(plan: Plan) -> list[tuple[str, str]]:
     said = f"{plan.price.usd_hour:.2f} USD per hour ({plan.price.basis}){simulated}"
     most = plan.max_cost()
     return [("price", said), ("at most", stops if most is None else f"{most:.2f} USD by list price, {stops}")]
+
+
+def fit_rows(found: Fit | None) -> list[tuple[str, str]]:
+    """Say whether a job fits, what binds and whom to ask, as rows of a card.
+
+    Args:
+        found: whether it fits, None when nobody has looked.
+    """
+    if found is None:
+        return []
+    rows = [("fit", str(found))]
+    if found.queued:
+        rows.append(("", found.queued))
+    rows += [("", text) for text in (found.ask, found.request) if text]
+    return rows
 
 
 def ships(program: Program) -> list[str]:

@@ -214,8 +214,8 @@ class FakeSession:
     def check(self, plan: Plan, *, replace: bool = False) -> None:
         self.asked.append(("check", {"replace": replace}))
 
-    def apply(self, plan: Plan, *, replace: bool = False) -> FakeJob:
-        self.asked.append(("apply", {"replace": replace}))
+    def apply(self, plan: Plan, *, replace: bool = False, queue_anyway: bool = False) -> FakeJob:
+        self.asked.append(("apply", {"replace": replace, **({"queue_anyway": True} if queue_anyway else {})}))
         job = self._make(plan.spec.name)
         if plan.spec.name == "held":  # stays as it is until it is released, however slow the test is
             job.hold()

@@ -35,8 +35,8 @@ def node(name: str, pool: str = "l4-pool", *, gpus: int = 2, zone: str = "us-cen
     labels.update(more.get("labels", {}))
     return Node(
         Metadata(name=name, labels=labels),
-        NodeSpec((*taints, *more.get("taints", ())), more.get("cordoned", False)),
         NodeStatus(allocatable, allocatable, (Condition("Ready", "True" if more.get("ready", True) else "False"),)),
+        NodeSpec((*taints, *more.get("taints", ())), more.get("cordoned", False)),
     )
 
 

@@ -47,13 +47,13 @@ def test_every_option_of_train() -> None:
     options = train(
         "digits --gpu l4:2 --nodes 2 --procs-per-node=4 --framework jax --env A=1 --env B='x y' "
         "--requirements jax,numpy --include data --include 'a b' --image img:1 --namespace team --cpu 500m "
-        "--memory 16Gi --max-duration 30m --max-retries 1 --dry-run --no-wait --replace"
+        "--memory 16Gi --max-duration 30m --max-retries 1 --dry-run --no-wait --replace --queue-anyway"
     )
     assert vars(options) == {
         "name": "digits", "gpu": "l4:2", "nodes": 2, "procs_per_node": 4, "framework": "jax",
         "env": [("A", "1"), ("B", "x y")], "requirements": "jax,numpy", "include": ["data", "a b"], "image": "img:1",
         "namespace": "team", "cpu": "500m", "memory": "16Gi", "max_duration": "30m", "max_retries": 1, "dry_run": True,
-        "wait": False, "replace": True, "file": None,
+        "wait": False, "replace": True, "queue_anyway": True, "file": None,
     }  # fmt: skip
 
 
