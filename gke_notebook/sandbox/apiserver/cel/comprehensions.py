@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .nodes import Each
-from .running import Run, Step, field_of
+from .running import Run, Step, decide, field_of
 from .values import CelError
 
 
@@ -55,20 +55,7 @@ _Items = Callable[[Run], Iterator[dict[str, Any]]]
 
 def _quantified(items: _Items, body: Step, *, decisive: bool) -> Step:
     def step(run: Run) -> Any:
-        wrong: CelError | None = None
-        for _ in items(run):
-            try:
-                value = body(run)
-            except CelError as error:
-                wrong = wrong or error
-                continue
-            if value is decisive:
-                return decisive
-            if not isinstance(value, bool):
-                wrong = wrong or CelError("no such overload")
-        if wrong is not None:
-            raise wrong
-        return not decisive
+        return decide((body for _ in items(run)), run, decisive=decisive)
 
     return _restored(step)
 

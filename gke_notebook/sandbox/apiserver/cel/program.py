@@ -16,7 +16,7 @@ from .checker import Checked, check
 from .comprehensions import over
 from .declarations import Functions, Overload, size
 from .nodes import Bind, Call, CompileError, Each, ListOf, Literal, MapOf, Node, Select
-from .running import EXPRESSION_LIMIT, Run, Step, field_of
+from .running import EXPRESSION_LIMIT, Run, Step, decide, field_of
 from .syntax import parse
 from .types import Type
 from .values import CelError, Optional, TypeValue, equal, type_name
@@ -220,20 +220,7 @@ def _logic(left: Step, right: Step, *, decisive: bool) -> Step:
     """Make ``&&`` or ``||``: an error on one side does not count when the other side decides."""
 
     def step(run: Run) -> Any:
-        wrong: CelError | None = None
-        for side in (left, right):
-            try:
-                value = side(run)
-            except CelError as error:
-                wrong = wrong or error
-                continue
-            if value is decisive:
-                return decisive
-            if not isinstance(value, bool):
-                wrong = wrong or CelError("no such overload")
-        if wrong is not None:
-            raise wrong
-        return not decisive
+        return decide((left, right), run, decisive=decisive)
 
     return step
 

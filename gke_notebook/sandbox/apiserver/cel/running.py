@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .values import CelError, OutOfBudget
@@ -62,3 +62,30 @@ def field_of(run: Run, operand: Any, name: str) -> Any:
     if isinstance(operand, list):
         raise CelError("unsupported index type 'string' in list")
     raise CelError(f"no such key: {name}")
+
+
+def decide(steps: Iterable[Step], run: Run, *, decisive: bool) -> bool:
+    """Evaluate conditions until one decides; an error does not count when a later one decides.
+
+    Args:
+        steps: the conditions.
+        run: the evaluation.
+        decisive: the value that decides: false for a conjunction, true for a disjunction.
+
+    Raises:
+        CelError: none decides, and one has no value.
+    """
+    wrong: CelError | None = None
+    for step in steps:
+        try:
+            value = step(run)
+        except CelError as error:
+            wrong = wrong or error
+            continue
+        if value is decisive:
+            return decisive
+        if not isinstance(value, bool):
+            wrong = wrong or CelError("no such overload")
+    if wrong is not None:
+        raise wrong
+    return not decisive
