@@ -327,7 +327,7 @@ async def test_what_a_policy_is_about_is_what_its_rules_say(both: Both):
                    rules=[rule("configmaps", resourceNames=["special", "probe"])]),
             policy(f"but-{n}", {"expression": "false", "message": "but"}, rules=[rule("*")], constraints={
                 "excludeResourceRules": [
-                    rule("configmaps"), rule("pods", operations=("CREATE",), scope="Namespaced")]}),
+                    rule("configmaps"), rule("namespaces"), rule("pods", operations=("CREATE",), scope="Namespaced")]}),
             policy(f"cluster-{n}", {"expression": "false", "message": "cluster"},
                    rules=[rule("secrets", scope="Cluster")]),
             policy(f"spaces-{n}", {"expression": "!('bad' in object.metadata.labels)",

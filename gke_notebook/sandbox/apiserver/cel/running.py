@@ -78,7 +78,7 @@ def decide(steps: Iterable[Step], run: Run, *, decisive: bool) -> bool:
     wrong: CelError | None = None
     for step in steps:
         try:
-            value = step(run)
+            value: object = step(run)
         except CelError as error:
             wrong = wrong or error
             continue
