@@ -59,14 +59,16 @@ def candidates(parser: Parser, before: Sequence[str], fragment: str, shell: Any)
             for one in parser.words()
             if one.startswith("--") and (one not in used or type(parser.option(one)).__name__ == "_AppendAction")
         ]
-    positional = parser.positionals()
-    if positional and not _positional_given(parser, before):
-        return _values(positional[0].dest + parser.prog.lstrip("%").removeprefix("gke"), fragment, shell)
+    positional, given = parser.positionals(), _positionals_given(parser, before)
+    if positional and (given < len(positional) or positional[-1].nargs == "*"):
+        which = positional[min(given, len(positional) - 1)]
+        return _values(which.dest + parser.prog.lstrip("%").removeprefix("gke"), fragment, shell)
     return []
 
 
-def _positional_given(parser: Parser, before: Sequence[str]) -> bool:
+def _positionals_given(parser: Parser, before: Sequence[str]) -> int:
     option = None
+    given = 0
     for word in before:
         if word.startswith("-"):
             found = parser.option(word)
@@ -74,8 +76,8 @@ def _positional_given(parser: Parser, before: Sequence[str]) -> bool:
         elif option is not None:
             option = None
         else:
-            return True
-    return False
+            given += 1
+    return given
 
 
 def _values(what: str, fragment: str, shell: Any) -> list[str]:
@@ -97,6 +99,12 @@ def _values(what: str, fragment: str, shell: Any) -> list[str]:
         return paths(fragment, (".py",) if what == "file" else (".txt",) if what == "requirements" else ())
     if what == "target_connect":
         return ["sandbox", *contexts()]
+    if what == "action_nodepool":
+        from gke_notebook.magics.nodepool_parser import ACTIONS
+
+        return list(ACTIONS)
+    if what == "name_nodepool":
+        return pool_names()
     if what in {"name_logs", "name_wait", "name_cancel", "name_quota"}:
         return job_names(shell)
     return []
@@ -164,6 +172,23 @@ def job_names(shell: Any) -> list[str]:
     if job is not None:
         names += [value.name for value in list(shell.user_ns.values()) if isinstance(value, job.Job)]
     return list(dict.fromkeys(names))
+
+
+def pool_names() -> list[str]:
+    """Give the names of the node pools that are at hand: those of the nodes that the session has seen."""
+    import sys
+
+    from gke_notebook.errors import NotConnected
+
+    current = sys.modules.get("gke_notebook.session.current")
+    if current is None:
+        return []
+    from gke_notebook.session.node_pools import known_names
+
+    try:
+        return known_names(current.session())
+    except NotConnected:
+        return []
 
 
 def paths(fragment: str, suffixes: Iterable[str] = ()) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gke_notebook.magics.nodepool_parser import nodepool_parser
 from gke_notebook.magics.options import Magic, Parser, amount, assignment, not_negative, seconds, whole_number
 
 
@@ -213,4 +214,5 @@ MAGICS: tuple[Magic, ...] = (
     Magic("gke_cancel", "line", cancel_parser, "gke_notebook.magics.cancel"),
     Magic("gke_quota", "line", quota_parser, "gke_notebook.magics.quota"),
     Magic("gke_accelerators", "line", accelerators_parser, "gke_notebook.magics.accelerators"),
+    Magic("gke_nodepool", "line", nodepool_parser, "gke_notebook.magics.nodepool"),
 )
