@@ -18,7 +18,7 @@ _TIMEOUT = 30.0
 _TRIES = 4
 _FIRST_WAIT = 0.5
 _TRANSIENT = {429, 500, 502, 503, 504}
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class CloudError(GkeNotebookError):
@@ -64,7 +64,7 @@ class Rest:
         self.service = service
         self.address = address.rstrip("/") or endpoint(service)
         self._session = google.auth.transport.requests.AuthorizedSession(signed_in or credentials.find())
-        if urlsplit(self.address).hostname in _LOOPBACK:
+        if urlsplit(self.address).hostname in LOOPBACK:
             self._session.trust_env = False  # no proxy stands between this machine and itself
 
     def call(
