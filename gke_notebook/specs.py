@@ -155,6 +155,11 @@ class TrainSpec:
         return self.tpu.slices if self.tpu is not None else 1
 
     @property
+    def attempts(self) -> int:
+        """How often the whole job may run, each time as long as `max_duration`; a Job's nodes share one limit."""
+        return self.max_retries + 1 if self.slices > 1 else 1
+
+    @property
     def nodes_per_slice(self) -> int:
         """How many nodes each slice has."""
         return self.nodes // self.slices

@@ -62,11 +62,12 @@ def connection(cluster: Any, project: str, token: Any) -> Connection:
             status
         ]
         raise NotConnected(f"the cluster {name} {reason} (status {status})")
+    autopilot = bool(getattr(getattr(cluster, "autopilot", None), "enabled", False))
     dns = _dns_endpoint(cluster)
     if dns:
         # The DNS endpoint belongs to Google's front end, whose certificate is a public one: gcloud 528 writes no
         # certificate authority for it either.
-        return Connection(f"https://{dns}", context=name, tls=tls_context(), token=token)
+        return Connection(f"https://{dns}", context=name, tls=tls_context(), token=token, autopilot=autopilot)
     if not cluster.endpoint:
         raise NotConnected(f"the cluster {name} has no endpoint that this machine could use (status {status})")
     try:
@@ -74,7 +75,7 @@ def connection(cluster: Any, project: str, token: Any) -> Connection:
         tls = tls_context(ca_data=authority or None)
     except (binascii.Error, UnicodeDecodeError, ssl.SSLError, ValueError) as error:
         raise NotConnected(f"the certificate authority of the cluster {name} cannot be read: {error}") from error
-    return Connection(f"https://{cluster.endpoint}", context=name, tls=tls, token=token)
+    return Connection(f"https://{cluster.endpoint}", context=name, tls=tls, token=token, autopilot=autopilot)
 
 
 def _dns_endpoint(cluster: Any) -> str:

@@ -10,7 +10,7 @@ from gke_notebook import objects
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.notify import REPAINTS_PER_SECOND, Notifier, Unsubscribe
 from gke_notebook.cluster.reflector import Key, Reflector
-from gke_notebook.cluster.resources import EVENTS, JOBS, NODES, PODS, Resource
+from gke_notebook.cluster.resources import EVENTS, JOBS, JOBSETS, NODES, PODS, Resource
 
 T = TypeVar("T")
 _Id = tuple[str, str | None, str, str, Any]
@@ -18,6 +18,7 @@ _Id = tuple[str, str | None, str, str, Any]
 TYPES: dict[str, Any] = {
     PODS.kind: objects.Pod,
     JOBS.kind: objects.Job,
+    JOBSETS.kind: objects.JobSet,
     EVENTS.kind: objects.Event,
     NODES.kind: objects.Node,
 }

@@ -30,6 +30,7 @@ class Connection:
         token: where the bearer token comes from; it is asked on each connection and never stored or shown.
         server_name: the name in the server's certificate, when it is not the one in `server`.
         proxy: the URL of an HTTP proxy to go through.
+        autopilot: whether it is a GKE Autopilot cluster, None when nobody has said.
     """
 
     server: str
@@ -39,6 +40,7 @@ class Connection:
     token: TokenSource = field(default=no_token, repr=False)
     server_name: str | None = None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
+    autopilot: bool | None = None
 
 
 def static_token(value: str | None) -> TokenSource:

@@ -18,7 +18,7 @@ from gke_notebook.cluster.logs import Line, stream
 from gke_notebook.cluster.notify import Notifier, Unsubscribe
 from gke_notebook.errors import GkeNotebookError
 from gke_notebook.launch import contract
-from gke_notebook.objects import LogLine, Pod
+from gke_notebook.objects import LogLine, Pod, node_index
 
 LINES = 100_000  # kept in memory for each job
 # Base64 is four thirds of the bytes; twice that much is more than any job that keeps to the contract can send.
@@ -33,7 +33,7 @@ class Source:
 
     Args:
         pod: its name.
-        index: its completion index.
+        index: the number of its node, see `objects.node_index`.
         attempt: 0 for the first pod of this index, and so on.
     """
 
@@ -53,7 +53,7 @@ def sources(pods: Iterable[Pod]) -> dict[str, Source]:
     """
     by_index: dict[int, list[Pod]] = {}
     for pod in pods:
-        by_index.setdefault(completion_index(pod), []).append(pod)
+        by_index.setdefault(node_index(pod.metadata), []).append(pod)
     found = {}
     for index, members in by_index.items():
         members.sort(key=lambda pod: (pod.metadata.creation_timestamp or _EARLIEST, _failures(pod), pod.metadata.name))
@@ -62,13 +62,6 @@ def sources(pods: Iterable[Pod]) -> dict[str, Source]:
             attempt = max(attempt + 1, _failures(pod))
             found[pod.metadata.name] = Source(pod.metadata.name, index, attempt)
     return found
-
-
-def completion_index(pod: Pod) -> int:
-    """Give the completion index of a pod of an Indexed Job, 0 for another pod."""
-    metadata = pod.metadata
-    text = metadata.labels.get(names.COMPLETION_INDEX) or metadata.annotations.get(names.COMPLETION_INDEX) or "0"
-    return int(text) if text.isdigit() else 0
 
 
 def route(lines: Iterable[Line], source: Source, procs_per_node: int) -> tuple[list[LogLine], list[str]]:

@@ -60,6 +60,7 @@ EVENTS = Resource("", "v1", "events", "Event")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 JOBS = Resource("batch", "v1", "jobs", "Job")
+JOBSETS = Resource("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 IDENTITY_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
 ACCESS_REVIEWS = Resource(
@@ -69,8 +70,8 @@ ACCESS_REVIEWS = Resource(
 BY_KIND = {
     (resource.api_version, resource.kind): resource
     for resource in (
-        PODS, SERVICES, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, EVENTS, NAMESPACES, NODES, JOBS, LEASES, ACCESS_REVIEWS,
-        IDENTITY_REVIEWS,
+        PODS, SERVICES, CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, EVENTS, NAMESPACES, NODES, JOBS, JOBSETS, LEASES,
+        ACCESS_REVIEWS, IDENTITY_REVIEWS,
     )
 }  # fmt: skip
 

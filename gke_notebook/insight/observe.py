@@ -11,7 +11,7 @@ from gke_notebook.insight.failures import failure_line, find_failure, retry_line
 from gke_notebook.insight.reasons import container_status, newest, why_waiting
 from gke_notebook.insight.state import Failure, JobState, NodePhase, NodeState, Phase, Span
 from gke_notebook.insight.text import count, duration, named, one_line
-from gke_notebook.objects import Condition, Event, Job, Node, Pod
+from gke_notebook.objects import Condition, Event, Job, Node, Pod, node_index
 
 
 def observe(
@@ -76,6 +76,7 @@ def observe(
         failure=failure,
         price_usd_hour=_number(meta.annotations.get(names.PRICE)),
         simulated=_simulated(states, job, nodes),
+        slices=max(1, size // (_integer(meta.annotations.get(names.NODES_PER_SLICE), size) or size)),
     )
     return replace(state, sentence=_sentence(state, job, by_name))
 
@@ -99,9 +100,7 @@ def _attempts(job: Job, pods: Iterable[Pod]) -> Mapping[int, Sequence[Pod]]:
         owners = {owner.uid for owner in pod.metadata.owner_references if owner.kind == "Job"}
         if owners and job.metadata.uid and job.metadata.uid not in owners:
             continue
-        meta = pod.metadata
-        text = meta.annotations.get(names.COMPLETION_INDEX) or meta.labels.get(names.COMPLETION_INDEX)
-        found.setdefault(_integer(text, 0), []).append(pod)
+        found.setdefault(node_index(pod.metadata), []).append(pod)
     for group in found.values():
         group.sort(key=_age)
     return found

@@ -29,7 +29,7 @@ class NodeState:
     """One node of the job: the newest pod of one completion index.
 
     Args:
-        index: the completion index, from 0.
+        index: the completion index, from 0, counted over all slices.
         ranks: the global ranks that run in it.
         phase: where it stands; ``stopped`` when it did not fail itself but was told to end, with its job.
         pod: the pod's name, empty when there is none yet.
@@ -102,6 +102,7 @@ class JobState:
         failure: why it failed, None otherwise.
         price_usd_hour: the planned price, None when unknown.
         simulated: whether the accelerators it runs on are pretended.
+        slices: how many TPU slices its nodes make up; with more than one it is a JobSet.
     """
 
     name: str
@@ -121,6 +122,7 @@ class JobState:
     failure: Failure | None = None
     price_usd_hour: float | None = None
     simulated: bool = False
+    slices: int = 1
 
     @property
     def ended(self) -> bool:

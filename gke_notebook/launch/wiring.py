@@ -207,7 +207,10 @@ def host_name(settings: Settings, node: int) -> str:
         settings: what the manifest has told.
         node: the node's number, counted over all slices.
     """
-    first, _, domain = split_address(settings.coordinator)[0].partition(".")
+    host = split_address(settings.coordinator)[0]
+    if is_loopback(host):
+        return host  # all pods are on this machine
+    first, _, domain = host.partition(".")
     if settings.slices == 1:
         stem, number = first.removesuffix("-0"), str(node)
     else:

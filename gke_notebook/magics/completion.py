@@ -83,6 +83,12 @@ def _positionals_given(parser: Parser, before: Sequence[str]) -> int:
 def _values(what: str, fragment: str, shell: Any) -> list[str]:
     if what == "gpu":
         return _accelerators(fragment)
+    if what == "tpu":
+        return _slices(fragment)
+    if what == "zone":
+        return _zones()
+    if what == "machine-type":
+        return _machine_types()
     if what == "words_accelerators":
         return _kinds()
     if what == "region":
@@ -118,6 +124,29 @@ def _accelerators(fragment: str) -> list[str]:
     if colon:
         return [f"{kind}:{number}" for number in (1, 2, 4, 8)] if kind in names else []
     return names
+
+
+def _slices(fragment: str) -> list[str]:
+    from gke_notebook import catalog
+
+    kind, colon, _ = fragment.partition(":")
+    if not colon:
+        return [f"{name}:" for name in catalog.tpu_names()]
+    if kind not in catalog.tpu_names():
+        return []
+    return [f"{kind}:{shape.text}" for shape in catalog.topologies(catalog.tpu(kind))]
+
+
+def _zones() -> list[str]:
+    from gke_notebook import catalog
+
+    return sorted({zone for offer in catalog.offers() for zone in offer.zones})
+
+
+def _machine_types() -> list[str]:
+    from gke_notebook import catalog
+
+    return [machine.name for machine in catalog.machine_types()]
 
 
 def _kinds() -> list[str]:

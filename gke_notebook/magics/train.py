@@ -13,6 +13,7 @@ from gke_notebook.magics.shared import attach, bind, current, readable_errors, s
 # Options that are passed on as they are, when they are given; the session knows the defaults.
 _PASSED = (
     "gpu",
+    "tpu",
     "nodes",
     "procs_per_node",
     "framework",
@@ -23,6 +24,13 @@ _PASSED = (
     "memory",
     "max_duration",
     "max_retries",
+    "spot",
+    "flex",
+    "reservation",
+    "zone",
+    "machine_type",
+    "compute_class",
+    "fallback",
 )
 
 

@@ -19,6 +19,7 @@ from gke_notebook.request.quantities import parse_cpu, parse_duration, parse_mem
 from gke_notebook.request.requirements import parse_requirements
 from gke_notebook.request.shape import (
     Provision,
+    check_class_exists,
     parse_compute_class,
     parse_machine_type,
     parse_provisioning,
@@ -29,6 +30,7 @@ from gke_notebook.request.shape import (
 __all__ = [
     "Provision",
     "build_spec",
+    "check_class_exists",
     "check_name",
     "check_namespace",
     "label_value",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -279,6 +280,21 @@ def check_class(compute_class: str, provision: Provision, machine_type: str) -> 
             f"--compute-class {compute_class} decides how machines are had and of which type; "
             f"leave {' and '.join(clash)} out, or the class"
         )
+
+
+def check_class_exists(compute_class: str, known: Sequence[str]) -> None:
+    """Refuse a ComputeClass that the cluster does not have.
+
+    Args:
+        compute_class: its name.
+        known: the names of the cluster's own classes.
+
+    Raises:
+        InvalidInput: there is none of this name; the text has the nearest one.
+    """
+    if compute_class not in known and compute_class not in BUILT_IN_CLASSES:
+        said = nearest(compute_class, known) if known else "it has none; leave it out"
+        raise InvalidInput(f"the cluster has no ComputeClass {compute_class!r}; {said}")
 
 
 def tpu_nodes(tpu: TpuRequest, shape: catalog.Topology, nodes: object, option: str = "--nodes") -> int:

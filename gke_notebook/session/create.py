@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from gke_notebook import names
 from gke_notebook.cluster.client import Client
-from gke_notebook.cluster.resources import CONFIG_MAPS, JOBS, NAMESPACES, SERVICES, Resource, resource_of
+from gke_notebook.cluster.resources import CONFIG_MAPS, JOBS, JOBSETS, NAMESPACES, SERVICES, Resource, resource_of
 from gke_notebook.errors import ApiError, GkeNotebookError, InvalidInput, nearest
 from gke_notebook.insight.state import ENDED, JobState
+from gke_notebook.launch import contract
 from gke_notebook.objects import Manifest
 from gke_notebook.session.plan import Plan
 
@@ -113,7 +114,7 @@ async def create(client: Client, plan: Plan) -> None:
 
 
 async def _own(client: Client, made: Sequence[Manifest]) -> None:
-    """Make the Job the owner of the rest, so that whoever deletes the Job deletes all."""
+    """Make the Job or JobSet the owner of the rest, so that whoever deletes it deletes all."""
     job = made[-1]
     owner = {
         "apiVersion": job["apiVersion"],
@@ -158,12 +159,19 @@ async def remove_ended(client: Client, state: JobState) -> None:
         raise InvalidInput(
             f"job {state.name!r} exists and is {state.phase}; %gke_cancel {state.name} first, or use another name"
         )
-    targets: list[Resource] = [JOBS, SERVICES, CONFIG_MAPS]
-    for resource in targets:
-        await _delete_ours(client, resource, state.name, state.namespace)
+    targets: list[tuple[Resource, str]] = [(CONFIG_MAPS, state.name)]
+    targets.insert(0, (JOBSETS if state.slices > 1 else JOBS, state.name))
+    if state.slices == 1:
+        targets.append((SERVICES, state.name))
+    for resource, name in targets:
+        await _delete_ours(client, resource, name, state.namespace)
+    if state.slices > 1:
+        # They go with their JobSet, and a new one could not make its own while they are there.
+        targets.append((SERVICES, state.name))
+        targets += [(JOBS, f"{state.name}-{contract.SLICE_JOB}-{number}") for number in range(state.slices)]
     waited = 0.0
     while waited < _GONE_SECONDS:
-        if not any([await _exists(client, resource, state.name, state.namespace) for resource in targets]):
+        if not any([await _exists(client, resource, name, state.namespace) for resource, name in targets]):
             return
         await asyncio.sleep(0.05)  # a deletion has no answer to wait for when finalizers hold it
         waited += 0.05

@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gke_notebook import insight, names
-from gke_notebook.cluster.client import MERGE_PATCH, Client
-from gke_notebook.cluster.resources import CONFIG_MAPS, JOBS, SERVICES, Resource
+from gke_notebook import insight
+from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.resources import CONFIG_MAPS, JOBS, JOBSETS, SERVICES, Resource
 from gke_notebook.errors import ApiError, GkeNotebookError, InvalidInput, JobFailed, NotConnected, StillRunning
 from gke_notebook.insight.state import JobState
 from gke_notebook.launch.results import Collector
 from gke_notebook.objects import LogLine, Manifest
 from gke_notebook.session import returned
+from gke_notebook.session.cancel import cancel
 
 if TYPE_CHECKING:
     from gke_notebook.session.session import Session
@@ -201,14 +201,9 @@ class Job:
 
     def cancel(self) -> None:
         """Stop the job for good; its record stays until it is cleaned up. A job that has ended stays as it is."""
-        if self.state.ended:
-            return
-        # A deadline that has passed ends a Job of any kind and leaves its record; the annotation says who wanted it.
-        body = {
-            "metadata": {"annotations": {names.CANCELLED: datetime.now(timezone.utc).isoformat(timespec="seconds")}},
-            "spec": {"activeDeadlineSeconds": 1},
-        }
-        self._session.call(lambda client: client.patch(JOBS, self.name, body, self.namespace, content_type=MERGE_PATCH))
+        state = self.state
+        if not state.ended:
+            self._session.call(lambda client: cancel(client, state))
 
     def explain(self) -> str:
         """Say in one sentence what the job does, or why it does not."""
@@ -224,7 +219,9 @@ class Job:
             GkeNotebookError: the job is no longer there.
         """
         found = []
-        for resource in (CONFIG_MAPS, SERVICES, JOBS):
+        # A JobSet makes its Service and its Jobs itself.
+        made = (CONFIG_MAPS, SERVICES, JOBS) if self.state.slices == 1 else (CONFIG_MAPS, JOBSETS)
+        for resource in made:
             try:
                 live = self._session.call(partial(_get, resource, self.name, self.namespace))
             except ApiError as error:

@@ -15,7 +15,7 @@ from gke_notebook.cluster.cache import Cache, Collection
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import PODS
 from gke_notebook.errors import GkeNotebookError
-from gke_notebook.objects import LogLine, Pod
+from gke_notebook.objects import LogLine, Pod, node_index
 
 if TYPE_CHECKING:
     from gke_notebook.session.job import Job
@@ -142,7 +142,7 @@ class Logbook:
                 wanted: dict[object, Pod] = {
                     key: pod
                     for key, pod in pods.objects.items()
-                    if rank is None or job_logs.completion_index(pod) == rank // state.procs_per_node
+                    if rank is None or node_index(pod.metadata) == rank // state.procs_per_node
                 }
                 # What carries a result stands at the end of a log and is not shown, so more is asked for.
                 asked = None if tail is None else tail * state.procs_per_node + job_logs.MARKED_LIMIT

@@ -52,7 +52,7 @@ class Plan:
         """The most that the job can cost by list price in USD, that of the whole `max_duration`; None if unknown."""
         if self.price is None or self.spec.max_duration is None:
             return None
-        return self.price.usd_hour * self.spec.max_duration / 3600
+        return self.price.usd_hour * self.spec.max_duration * self.spec.attempts / 3600
 
 
 def new_run() -> str:

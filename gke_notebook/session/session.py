@@ -21,6 +21,7 @@ from gke_notebook.insight.state import JobState
 from gke_notebook.objects import LogLine
 from gke_notebook.session import create, planning, quota
 from gke_notebook.session.capacity import Capacity, refuse
+from gke_notebook.session.facts import Facts
 from gke_notebook.session.job import Job
 from gke_notebook.session.logbook import Logbook
 from gke_notebook.session.node_pools import NodePools
@@ -54,6 +55,7 @@ class Session:
         self._observers: dict[str, Observer] = {}
         self._logbook = Logbook(self, self._cache)
         self.capacity = Capacity(self, self._cache)
+        self.facts = Facts(self)
         self._opening = asyncio.Lock()
         self._closed = False
 
@@ -240,9 +242,7 @@ class Session:
             variables: the names that the cell may use, a notebook's user namespace.
             namespace: where it runs; the session's by default.
             magic_line: whether a magic line stands above the source, so that line numbers count it.
-            options: what else `request.build_spec` takes: ``gpu``, ``nodes``, ``procs_per_node``, ``framework``,
-                ``env``, ``requirements``, ``include``, ``image``, ``cpu``, ``memory``, ``max_duration``,
-                ``max_retries``.
+            options: what else `request.build_spec` takes: the option words of `%%gke_train`, with underscores.
 
         Raises:
             InvalidInput: something that was asked for cannot be.
@@ -262,7 +262,8 @@ class Session:
             **options,
         )
         nodes = self._fresh(spec.namespace).nodes
-        return self.capacity.fitted(planning.make_plan(spec, context=self.context, nodes=nodes), nodes)
+        facts = self.facts.of(spec, nodes)
+        return self.capacity.fitted(planning.make_plan(spec, context=self.context, nodes=nodes, facts=facts), nodes)
 
     def check(self, plan: Plan, *, replace: bool = False) -> None:
         """Ask the cluster whether it would accept a plan; nothing is written.

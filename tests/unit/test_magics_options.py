@@ -47,13 +47,17 @@ def test_every_option_of_train() -> None:
     options = train(
         "digits --gpu l4:2 --nodes 2 --procs-per-node=4 --framework jax --env A=1 --env B='x y' "
         "--requirements jax,numpy --include data --include 'a b' --image img:1 --namespace team --cpu 500m "
-        "--memory 16Gi --max-duration 30m --max-retries 1 --dry-run --no-wait --replace --queue-anyway"
+        "--memory 16Gi --max-duration 30m --max-retries 1 --dry-run --no-wait --replace --queue-anyway "
+        "--tpu v5e:4x4 --spot --flex --reservation ours --zone us-central1-a --machine-type g2-standard-8 "
+        "--compute-class gpus"
     )
     assert vars(options) == {
         "name": "digits", "gpu": "l4:2", "nodes": 2, "procs_per_node": 4, "framework": "jax",
         "env": [("A", "1"), ("B", "x y")], "requirements": "jax,numpy", "include": ["data", "a b"], "image": "img:1",
         "namespace": "team", "cpu": "500m", "memory": "16Gi", "max_duration": "30m", "max_retries": 1, "dry_run": True,
         "wait": False, "replace": True, "queue_anyway": True, "file": None,
+        "tpu": "v5e:4x4", "spot": True, "flex": True, "reservation": "ours", "zone": "us-central1-a",
+        "machine_type": "g2-standard-8", "compute_class": "gpus",
     }  # fmt: skip
 
 
