@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from gke_notebook._version import __version__
 from gke_notebook.errors import GkeNotebookError
 from gke_notebook.prices import add_parsers as add_prices
 from gke_notebook.prices import run as run_prices
+from gke_notebook.sandbox import drills
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     clock = verbs.add_parser("clock", help="say, or set, how much faster than the real one its GKE creates nodes")
     clock.add_argument("factor", type=float, nargs="?", default=None, metavar="N", help="the new factor, 0.1 to 10000")
+
+    drills.add_parser(verbs)
 
     verbs.add_parser(
         "kubeconfig", help="print the path of the kubeconfig file: export KUBECONFIG=$(gke-notebook sandbox kubeconfig)"
@@ -118,6 +122,8 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         return 3
     if arguments.verb == "kubeconfig":
         print(found.kubeconfig)
+    elif arguments.verb == "drill":
+        print("\n".join(drills.run(arguments, functools.partial(control.own_api, found))))
     elif arguments.verb == "clock":
         print(f"{control.clock(found, arguments.factor):g}")
     elif arguments.json:

@@ -44,18 +44,12 @@ def train_parser() -> Parser:
         "$$ is a dollar sign. --env $settings takes a dict, --include $paths a list.",
         "Examples:\n"
         "  %%gke_train digits --gpu l4:2 --nodes 2 --framework jax\n"
-        "  %%gke_train digits --tpu v5e:4x4 --framework jax --spot\n"
         "  %%gke_train digits --nodes $nodes --env SEED=7 --max-duration 30m --no-wait\n"
         "  %gke_train digits --file train.py --dry-run",
     )
     parser.add_argument("name", metavar="NAME", help="the job's name: lower-case letters, digits and dashes")
     where = parser.add_argument_group("what it runs on")
     where.add_argument("--gpu", metavar="TYPE[:COUNT]", help="accelerators on each node, for example l4 or l4:2")
-    where.add_argument(
-        "--tpu",
-        metavar="TYPE:TOPOLOGY[*SLICES]",
-        help="TPU slices, for example v5e:4x4, v5litepod-16 or v5e:4x4*2; their hosts are the nodes",
-    )
     where.add_argument("--nodes", metavar="N", type=whole_number, help="how many nodes (default: 1)")
     where.add_argument(
         "--procs-per-node",
@@ -67,13 +61,6 @@ def train_parser() -> Parser:
     where.add_argument("--memory", metavar="SIZE", help="memory requested on each node, for example 16Gi")
     where.add_argument("--image", metavar="IMAGE", help="the container image (default: by framework)")
     where.add_argument("--namespace", metavar="NAME", help="the namespace (default: the session's)")
-    had = parser.add_argument_group("how its machines are had")
-    had.add_argument("--spot", action="store_true", default=None, help="spot VMs: cheaper, and may go at any time")
-    had.add_argument("--flex", action="store_true", default=None, help="flex-start VMs: for 7 days at most")
-    had.add_argument("--reservation", metavar="NAME", help="machines of a reservation")
-    had.add_argument("--zone", metavar="ZONE", help="only in this zone, for example us-central1-a")
-    had.add_argument("--machine-type", metavar="TYPE", help="only on this machine type (default: any that fits)")
-    had.add_argument("--compute-class", metavar="NAME", help="let this ComputeClass of the cluster decide")
     what = parser.add_argument_group("what it runs")
     what.add_argument(
         "--framework", metavar="NAME", help="whose rendezvous is wired: none, torch, jax or tensorflow (default: none)"
@@ -217,6 +204,37 @@ def quota_parser() -> Parser:
     return parser
 
 
+def drill_parser() -> Parser:
+    """Give the parser of `%gke_drill`."""
+    parser = Parser(
+        "%gke_drill",
+        "Let something go wrong in the sandbox on purpose: a zone without machines, another quota, a preempted node,\n"
+        "slow pulls of images, failing APIs. It lasts until it is stopped; gke-notebook sandbox drill does the same.",
+        "Examples:\n"
+        "  %gke_drill stockout --accelerator l4 --zone us-central1-a --spot\n"
+        "  %gke_drill quota --accelerator l4 --limit 2\n"
+        "  %gke_drill preempt gke-sandbox-l4-spot-pool-2ee27490-jkrw\n"
+        "  %gke_drill slow-pull --seconds 60\n"
+        "  %gke_drill api-errors --rate 0.3 --status 503\n"
+        "  %gke_drill stop",
+    )
+    parser.add_argument("drill", metavar="DRILL", help="stockout, quota, preempt, slow-pull, api-errors, list or stop")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="the node to preempt, or the drill to stop")
+    parser.add_argument("--accelerator", metavar="NAME", help="stockout, quota: for example l4, t4 or v5e")
+    parser.add_argument("--zone", metavar="ZONE", help="stockout: only there (default: every zone)")
+    parser.add_argument("--machine-type", metavar="TYPE", help="stockout: only machines of this type")
+    parser.add_argument("--spot", action="store_true", help="stockout, quota: only spot (default: all)")
+    parser.add_argument("--on-demand", action="store_true", help="stockout, quota: only on demand")
+    parser.add_argument("--limit", metavar="N", help="quota: the limit, in accelerators")
+    parser.add_argument("--seconds", metavar="N", help="slow-pull: how long a pull takes (default: 60)")
+    parser.add_argument("--image", metavar="PATTERN", help="slow-pull: only images that match, as in a shell")
+    parser.add_argument("--status", metavar="CODE", help="api-errors: 403, 429, 500 or 503 (default: 503)")
+    parser.add_argument("--rate", metavar="SHARE", help="api-errors: which share of the requests (default: 1, all)")
+    parser.add_argument("--count", metavar="N", help="api-errors: end after N failures (default: when stopped)")
+    parser.add_argument("--api", metavar="API", help="api-errors: container, compute, cloudquotas or billing")
+    return parser
+
+
 MAGICS: tuple[Magic, ...] = (
     Magic("gke_connect", "line", connect_parser, "gke_notebook.magics.connect"),
     Magic("gke_status", "line", status_parser, "gke_notebook.magics.status"),
@@ -228,4 +246,5 @@ MAGICS: tuple[Magic, ...] = (
     Magic("gke_quota", "line", quota_parser, "gke_notebook.magics.quota"),
     Magic("gke_accelerators", "line", accelerators_parser, "gke_notebook.magics.accelerators"),
     Magic("gke_nodepool", "line", nodepool_parser, "gke_notebook.magics.nodepool"),
+    Magic("gke_drill", "line", drill_parser, "gke_notebook.magics.drill"),
 )
