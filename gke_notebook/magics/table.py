@@ -44,12 +44,18 @@ def train_parser() -> Parser:
         "$$ is a dollar sign. --env $settings takes a dict, --include $paths a list.",
         "Examples:\n"
         "  %%gke_train digits --gpu l4:2 --nodes 2 --framework jax\n"
+        "  %%gke_train digits --tpu v5e:4x4 --framework jax --spot\n"
         "  %%gke_train digits --nodes $nodes --env SEED=7 --max-duration 30m --no-wait\n"
         "  %gke_train digits --file train.py --dry-run",
     )
     parser.add_argument("name", metavar="NAME", help="the job's name: lower-case letters, digits and dashes")
     where = parser.add_argument_group("what it runs on")
     where.add_argument("--gpu", metavar="TYPE[:COUNT]", help="accelerators on each node, for example l4 or l4:2")
+    where.add_argument(
+        "--tpu",
+        metavar="TYPE:TOPOLOGY[*SLICES]",
+        help="TPU slices, for example v5e:4x4, v5litepod-16 or v5e:4x4*2; their hosts are the nodes",
+    )
     where.add_argument("--nodes", metavar="N", type=whole_number, help="how many nodes (default: 1)")
     where.add_argument(
         "--procs-per-node",
@@ -61,6 +67,13 @@ def train_parser() -> Parser:
     where.add_argument("--memory", metavar="SIZE", help="memory requested on each node, for example 16Gi")
     where.add_argument("--image", metavar="IMAGE", help="the container image (default: by framework)")
     where.add_argument("--namespace", metavar="NAME", help="the namespace (default: the session's)")
+    had = parser.add_argument_group("how its machines are had")
+    had.add_argument("--spot", action="store_true", default=None, help="spot VMs: cheaper, and may go at any time")
+    had.add_argument("--flex", action="store_true", default=None, help="flex-start VMs: for 7 days at most")
+    had.add_argument("--reservation", metavar="NAME", help="machines of a reservation")
+    had.add_argument("--zone", metavar="ZONE", help="only in this zone, for example us-central1-a")
+    had.add_argument("--machine-type", metavar="TYPE", help="only on this machine type (default: any that fits)")
+    had.add_argument("--compute-class", metavar="NAME", help="let this ComputeClass of the cluster decide")
     what = parser.add_argument_group("what it runs")
     what.add_argument(
         "--framework", metavar="NAME", help="whose rendezvous is wired: none, torch, jax or tensorflow (default: none)"
