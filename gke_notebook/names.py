@@ -18,6 +18,7 @@ PROCS_PER_NODE = "gke-notebook.dev/procs-per-node"
 SHIPPED = "gke-notebook.dev/shipped"
 CANCELLED = "gke-notebook.dev/cancelled"  # set (to a time) before a Job is suspended for good by its user
 NODES_PER_SLICE = "gke-notebook.dev/nodes-per-slice"  # of a JobSet and its pods
+LADDER = "gke-notebook.dev/ladder"  # of a Job: the ways its machines are to be had, and where it stands
 SIMULATED = "gke-notebook.dev/simulated"  # label "true" on a node whose accelerators are pretended
 
 # Node pools: labels of the nodes, and of Compute Engine, whose keys have neither dots nor slashes ("Labeling resources").

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from gke_notebook import names
 from gke_notebook.insight.failures import failure_line, find_failure, retry_line, was_stopped
+from gke_notebook.insight.ladder import observed
 from gke_notebook.insight.reasons import container_status, newest, why_waiting
 from gke_notebook.insight.state import Failure, JobState, NodePhase, NodeState, Phase, Span
 from gke_notebook.insight.text import count, duration, named, one_line
@@ -76,6 +77,7 @@ def observe(
         failure=failure,
         price_usd_hour=_number(meta.annotations.get(names.PRICE)),
         simulated=_simulated(states, job, nodes),
+        ladder=observed(meta.annotations, (group[-1] for group in attempts.values()), by_name),
         slices=max(1, size // (_integer(meta.annotations.get(names.NODES_PER_SLICE), size) or size)),
     )
     return replace(state, sentence=_sentence(state, job, by_name))

@@ -16,7 +16,7 @@ from gke_notebook.objects import ContainerStatus, Event, Node, Pod
 _NONE_FITS = re.compile(r"^0/(\d+) nodes are available: (.*)$", re.DOTALL)
 _FRAGMENT = re.compile(r"(\d+) (.+?)(?=, \d+ |\.?\s*$)", re.DOTALL)
 _TAINT = re.compile(r"\{([^}:]+)")
-_FAILED_ZONES = re.compile(r"Node scale up in zones (.+?) associated with this pod failed: (.*?)\.? Pod is at risk")
+FAILED_ZONES = re.compile(r"Node scale up in zones (.+?) associated with this pod failed: (.*?)\.? Pod is at risk")
 _IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 _CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
 _SETUP_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
@@ -190,7 +190,7 @@ def _scaling(event: Event) -> str:
     if event.reason == "TriggeredScaleUp":
         return "; the cluster autoscaler is adding a node"
     if event.reason == "FailedScaleUp":
-        match = _FAILED_ZONES.search(event.message)
+        match = FAILED_ZONES.search(event.message)
         why = f"{match.group(2)} in {match.group(1)}" if match else event.message
         return f"; adding a node failed: {one_line(why, 250)}"
     why = event.message.removeprefix("pod didn't trigger scale-up: ").strip()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from gke_notebook.insight.rungs import Ladder
+
 Phase = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled", "deleted"]
 NodePhase = Literal["waiting", "scheduled", "starting", "running", "succeeded", "failed", "stopped"]
 ENDED: tuple[Phase, ...] = ("succeeded", "failed", "cancelled", "deleted")
@@ -102,6 +104,7 @@ class JobState:
         failure: why it failed, None otherwise.
         price_usd_hour: the planned price, None when unknown.
         simulated: whether the accelerators it runs on are pretended.
+        ladder: the ways its machines are to be had, and where it stands; None without a fallback.
         slices: how many TPU slices its nodes make up; with more than one it is a JobSet.
     """
 
@@ -122,6 +125,7 @@ class JobState:
     failure: Failure | None = None
     price_usd_hour: float | None = None
     simulated: bool = False
+    ladder: Ladder | None = None
     slices: int = 1
 
     @property

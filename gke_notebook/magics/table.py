@@ -63,6 +63,11 @@ def train_parser() -> Parser:
         type=whole_number,
         help="ranks on each node (default: with a framework one for each accelerator, else 1)",
     )
+    where.add_argument(
+        "--fallback",
+        metavar="LADDER",
+        help="ways to have the machines, tried in order, each for a time: 'spot:l4@5m, flex:l4, l4, t4'",
+    )
     where.add_argument("--cpu", metavar="CORES", help="CPUs requested on each node")
     where.add_argument("--memory", metavar="SIZE", help="memory requested on each node, for example 16Gi")
     where.add_argument("--image", metavar="IMAGE", help="the container image (default: by framework)")

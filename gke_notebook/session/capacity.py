@@ -36,6 +36,7 @@ LOCAL_QUEUES = Resource("kueue.x-k8s.io", "v1beta1", "localqueues", "LocalQueue"
 CLUSTER_QUEUES = Resource("kueue.x-k8s.io", "v1beta1", "clusterqueues", "ClusterQueue", namespaced=False)
 COMPUTE_CLASSES = Resource("cloud.google.com", "v1", "computeclasses", "ComputeClass", namespaced=False)
 _SYNC_SECONDS = 20.0
+_WAITS = "the job will wait until a node pool with it exists"
 _POOLS_SECONDS = 5.0  # node pools are not asked for more often than this
 _QUOTA_SECONDS = 20.0
 _ABSENT_SECONDS = 60.0  # what is not there, or may not be seen, is not asked for again before
@@ -80,7 +81,10 @@ class Capacity:
             plan: the plan.
             nodes: the cluster's nodes, None when they may not be seen.
         """
-        return replace(plan, fit=self.fit(plan.manifests, nodes, plan.spec.namespace))
+        found = self.fit(plan.manifests, nodes, plan.spec.namespace)
+        # Whether machines come is said better by the fit than by a look at the nodes that are there.
+        notes = plan.notes if found.verdict == "unknown" else tuple(n for n in plan.notes if not n.endswith(_WAITS))
+        return replace(plan, fit=found, notes=notes)
 
     def world(self, nodes: Sequence[Node] | None, namespace: str) -> World:
         """Give everything that is known.

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from gke_notebook.insight.rungs import Ladder
 from gke_notebook.insight.world import Fit
 from gke_notebook.objects import Manifest
 from gke_notebook.specs import TrainSpec
@@ -38,6 +39,8 @@ class Plan:
         price: the price where known.
         notes: sentences worth knowing: defaults that were set, what is simulated.
         fit: whether the cluster has room for it, None when nobody has looked.
+        ladder: the ways its machines are to be had, None without a fallback.
+        fits: whether it fits on each rung of the ladder.
     """
 
     spec: TrainSpec
@@ -47,12 +50,18 @@ class Plan:
     price: Price | None = None
     notes: tuple[str, ...] = ()
     fit: Fit | None = None
+    ladder: Ladder | None = None
+    fits: tuple[Fit | None, ...] = ()
 
     def max_cost(self) -> float | None:
         """The most that the job can cost by list price in USD, that of the whole `max_duration`; None if unknown."""
         if self.price is None or self.spec.max_duration is None:
             return None
-        return self.price.usd_hour * self.spec.max_duration * self.spec.attempts / 3600
+        rungs = self.ladder.rungs if self.ladder is not None else ()
+        if any(rung.usd_hour is None for rung in rungs):
+            return None
+        dearest = max([rung.usd_hour or 0.0 for rung in rungs], default=self.price.usd_hour)
+        return dearest * self.spec.max_duration * self.spec.attempts / 3600
 
 
 def new_run() -> str:

@@ -17,16 +17,17 @@ from gke_notebook.cluster.connection import Connection
 from gke_notebook.cluster.loop import BackgroundLoop
 from gke_notebook.cluster.resources import NAMESPACES
 from gke_notebook.errors import ApiError, InvalidInput, NotConnected, nearest
-from gke_notebook.insight.state import JobState
-from gke_notebook.objects import LogLine
-from gke_notebook.session import create, planning, quota
-from gke_notebook.session.capacity import Capacity, refuse
+from gke_notebook.objects import LogLine, Node
+from gke_notebook.session import applying, create, quota
+from gke_notebook.session.capacity import Capacity
 from gke_notebook.session.facts import Facts
 from gke_notebook.session.job import Job
+from gke_notebook.session.ladder import Ladders
 from gke_notebook.session.logbook import Logbook
 from gke_notebook.session.node_pools import NodePools
 from gke_notebook.session.observer import Observer
-from gke_notebook.session.plan import Plan, new_run
+from gke_notebook.session.plan import Plan
+from gke_notebook.session.proposals import Proposer
 from gke_notebook.session.quota import Quota
 from gke_notebook.session.status import SessionStatus, status_of, version_and_user
 
@@ -55,6 +56,7 @@ class Session:
         self._observers: dict[str, Observer] = {}
         self._logbook = Logbook(self, self._cache)
         self.capacity = Capacity(self, self._cache)
+        self.ladders = Ladders(self._cache, lambda: self.owner)
         self.facts = Facts(self)
         self._opening = asyncio.Lock()
         self._closed = False
@@ -96,6 +98,7 @@ class Session:
         self._closed = True
 
         async def end() -> None:
+            await self.ladders.close()
             await self._logbook.close()
             await self._cache.close()
             await self._client.close()
@@ -156,6 +159,10 @@ class Session:
         found = self._observers.get(namespace)
         return found if found is not None else self.call(lambda _: self._observe(namespace))
 
+    def nodes(self, namespace: str, *, fresh: bool = True) -> tuple[Node, ...] | None:
+        """Give the cluster's nodes, None when we may not see them; with `fresh`, as they are now."""
+        return (self._fresh(namespace) if fresh else self.observer(namespace)).nodes
+
     def _fresh(self, namespace: str) -> Observer:
         """Give the observer for a question of the user's, who must not be answered with what was so before."""
         observer = self.observer(namespace)
@@ -175,6 +182,7 @@ class Session:
                     await found.close()
                     raise
                 self._observers[namespace] = found
+                self.ladders.watch(found)
             return found
 
     def subscribe(self, namespace: str, callback: Callable[[], None]) -> Callable[[], None]:
@@ -251,19 +259,13 @@ class Session:
             >>> print(session.plan("hello", "print('hello')", nodes=2).placement)  # doctest: +SKIP
             2 nodes, 2 ranks (1 CPU, 4 GiB each) on e2-standard-8
         """
-        spec = request.build_spec(
-            name,
-            cell,
-            variables=variables or {},
-            namespace=namespace or self.namespace,
-            owner=self.owner,
-            run=new_run(),
-            magic_line=magic_line,
-            **options,
-        )
-        nodes = self._fresh(spec.namespace).nodes
-        facts = self.facts.of(spec, nodes)
-        return self.capacity.fitted(planning.make_plan(spec, context=self.context, nodes=nodes, facts=facts), nodes)
+        return self._proposer(name, cell, variables, namespace, magic_line).plan(options)
+
+    def _proposer(
+        self, name: str, cell: str, variables: Mapping[str, object] | None, namespace: str | None, magic_line: bool
+    ) -> Proposer:
+        place = namespace or self.namespace
+        return Proposer(self, name, cell, variables=variables or {}, namespace=place, magic_line=magic_line)
 
     def check(self, plan: Plan, *, replace: bool = False) -> None:
         """Ask the cluster whether it would accept a plan; nothing is written.
@@ -276,9 +278,7 @@ class Session:
             InvalidInput: the namespace does not exist, or the name is taken.
             ApiError: the cluster refuses it.
         """
-        if replace:
-            self._refuse_running(plan)
-        self.call(lambda client: create.check(client, plan, replacing=replace))
+        applying.check(self, plan, replace=replace)
 
     def apply(self, plan: Plan, *, replace: bool = False, queue_anyway: bool = False) -> Job:
         """Create exactly what a plan shows: all of it, or nothing.
@@ -292,25 +292,7 @@ class Session:
             InvalidInput: it cannot fit, the name is taken, or the namespace does not exist.
             ApiError: the cluster refuses it.
         """
-        self.check(plan, replace=replace)
-        refuse(plan.fit, queue_anyway=queue_anyway)
-        if replace and (state := self._existing(plan)) is not None:
-            self.call(lambda client: create.remove_ended(client, state))
-        self.call(lambda client: create.create(client, plan))
-        observer = self.observer(plan.spec.namespace)
-        self.call(lambda _: observer.wait_for_run(plan.spec.name, plan.spec.run))
-        return Job(self, plan.spec.name, plan.spec.namespace, plan.spec.run)
-
-    def _existing(self, plan: Plan) -> JobState | None:
-        observer = self.observer(plan.spec.namespace)
-        return observer.state(plan.spec.name) if plan.spec.name in observer.names() else None
-
-    def _refuse_running(self, plan: Plan) -> None:
-        state = self._existing(plan)
-        if state is not None and not state.ended:
-            raise InvalidInput(
-                f"job {state.name!r} is {state.phase}; %gke_cancel {state.name} first, or use another name"
-            )
+        return applying.apply(self, plan, replace=replace, queue_anyway=queue_anyway)
 
     def train(
         self,
@@ -384,7 +366,7 @@ class Session:
 
     def status(self) -> SessionStatus:
         """Say where we are connected, who we are, what is there and what we may do."""
-        return status_of(self, self._fresh(self.namespace).nodes)
+        return status_of(self, self.nodes(self.namespace))
 
     def node_pools(self, say: Callable[[str], None] | None = None) -> NodePools:
         """Give the cluster's node pools, and what can be done to them; `say` is told when a change has to wait."""
@@ -397,4 +379,4 @@ class Session:
             name: a job that waits or a plan that is asked for; empty for none.
             options: the shape of a job, as for `plan`: ``gpu``, ``nodes`` and so on.
         """
-        return quota.look(self, name, options, self._fresh(self.namespace).nodes)
+        return quota.look(self, name, options, self.nodes(self.namespace))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from gke_notebook.insight.failures import failure_line
+from gke_notebook.insight.ladder import lines
 from gke_notebook.insight.lanes import Lane
 from gke_notebook.insight.state import JobState
 from gke_notebook.insight.text import count, duration, size
@@ -102,6 +104,7 @@ def _text(state: JobState, lanes: Sequence[Lane], returned: Returned, notes: Seq
     lines = [f"JOB {state.name}  {' | '.join(strip)}", f"  {facts(state)}"]
     if state.sentence and state.failure is None:
         lines.append(f"  {state.sentence}")
+    lines += [f"  ladder: {line}" for line in ladder_lines(state)]
     lines += [f"  {line}" for line in nodes_text(state.nodes)]
     if lanes:
         lines += _log_text(lanes)
@@ -114,6 +117,28 @@ def _text(state: JobState, lanes: Sequence[Lane], returned: Returned, notes: Seq
     lines += [f"  {label}: {value}" for label, value in _returned(returned)]
     lines += [f"  {note}" for note in notes]
     return "\n".join(lines)
+
+
+def ladder_lines(state: JobState, now: datetime | None = None) -> list[str]:
+    """Say what was tried on a job's ladder, why it failed, and what comes next.
+
+    Args:
+        state: the job.
+        now: the time, aware; the clock's when not given.
+    """
+    if state.ladder is None:
+        return []
+    return lines(state.ladder, now or datetime.now(timezone.utc), ended=state.ended)
+
+
+def _ladder_html(state: JobState) -> list[str]:
+    found = ladder_lines(state)
+    tried = len(state.ladder.tried) if state.ladder is not None else 0
+    return [
+        tag("div", tag("span", "ladder: ", cls="gke-muted"), tag("span", line, cls="gke-wait" if at < tried else ""),
+            cls="gke-line")
+        for at, line in enumerate(found)
+    ]  # fmt: skip
 
 
 def _log_text(lanes: Sequence[Lane]) -> list[str]:
@@ -157,6 +182,7 @@ def _html(state: JobState, lanes: Sequence[Lane], returned: Returned, notes: Seq
     parts: list[str] = [head, strip_html(state)]
     if state.sentence and state.failure is None:
         parts.append(tag("div", state.sentence, cls="gke-line"))
+    parts += _ladder_html(state)
     parts.append(nodes_html(state.nodes))
     parts.append(log_html(lanes))
     if state.failure is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from gke_notebook.insight.rungs import Rung
 from gke_notebook.insight.text import count, duration, size
 from gke_notebook.insight.world import Fit
 from gke_notebook.objects import Manifest
@@ -72,7 +73,9 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     if spec.image:
         rows.append(("image", spec.image))
     rows += _price_rows(plan)
-    rows += fit_rows(plan.fit)
+    rows += ladder_rows(plan)
+    if plan.ladder is None or (plan.fit is not None and plan.fit.verdict == "cannot fit"):
+        rows += fit_rows(plan.fit)
     if spec.max_retries:
         rows.append(("retries", f"up to {spec.max_retries} for each node"))
     if spec.env:
@@ -90,6 +93,28 @@ def _price_rows(plan: Plan) -> list[tuple[str, str]]:
     said = f"{plan.price.usd_hour:.2f} USD per hour ({plan.price.basis}){simulated}"
     most = plan.max_cost()
     return [("price", said), ("at most", stops if most is None else f"{most:.2f} USD by list price, {stops}")]
+
+
+def ladder_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Give the rungs of a plan's ladder as rows of a card, in the order in which they are tried.
+
+    Args:
+        plan: the plan.
+    """
+    if plan.ladder is None:
+        return []
+    rungs = plan.ladder.rungs
+    return [("" if at else "ladder", f"{at + 1}. {_rung(rung, plan, at)}") for at, rung in enumerate(rungs)]
+
+
+def _rung(rung: Rung, plan: Plan, at: int) -> str:
+    last = at == len(plan.fits) - 1
+    parts = [rung.words]
+    if rung.usd_hour is not None:
+        parts.append(f"{rung.usd_hour:.2f} USD per hour")
+    parts.append("waits as long as the job may" if last else f"for {duration(rung.wait)}")
+    found = plan.fits[at] if at < len(plan.fits) else None
+    return ", ".join(parts) + (f"; {found}" if found is not None else "")
 
 
 def fit_rows(found: Fit | None) -> list[tuple[str, str]]:
