@@ -14,6 +14,7 @@ Object = dict[str, Any]
 GROUP, VERSION, KIND, PLURAL = "jobset.x-k8s.io", "v1alpha2", "JobSet", "jobsets"
 EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 NODE_SELECTOR = "alpha.jobset.sigs.k8s.io/node-selector"
+JOB_KEY = "jobset.sigs.k8s.io/job-key"
 CONTROLLER = "jobset.sigs.k8s.io/jobset-controller"
 WEBHOOK = 'admission webhook "vjobset.kb.io" denied the request: '
 
@@ -97,14 +98,14 @@ def _dicts(value: Any) -> list[Object]:
 
 
 def check_create(jobset: Object) -> list[str]:
-    """Give what the webhook refuses in a new JobSet, and what this sandbox cannot do for it.
+    """Give what the webhook refuses in a new JobSet.
 
     Args:
         jobset: the JobSet, valid by its schema.
     """
     spec = jobset.get("spec") or {}
     replicated = spec.get("replicatedJobs") or []
-    errors = _placement(jobset, replicated)
+    errors: list[str] = []
     if replicated and replicated[0].get("dependsOn"):
         errors.append("DependsOn can't be set for the first ReplicatedJob")
     subdomain = (spec.get("network") or {}).get("subdomain")
@@ -121,19 +122,6 @@ def check_create(jobset: Object) -> list[str]:
     if spec.get("coordinator"):
         errors += _check_coordinator(spec["coordinator"], replicated)
     return errors
-
-
-def _placement(jobset: Object, replicated: list[Object]) -> list[str]:
-    owners = [jobset, *(each.get("template") or {} for each in replicated)]
-    for owner in owners:
-        annotations = (owner.get("metadata") or {}).get("annotations") or {}
-        if EXCLUSIVE in annotations and NODE_SELECTOR not in annotations:
-            text = (
-                f"the annotation {EXCLUSIVE} is not supported by this sandbox without {NODE_SELECTOR}: its scheduler "
-                "knows no pod affinity; `gke-notebook sandbox up --control-plane` does"
-            )
-            return [text]
-    return []
 
 
 def _label(path: str, shown: str, value: str, what: str) -> list[str]:

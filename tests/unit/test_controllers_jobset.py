@@ -96,11 +96,14 @@ def test_a_finished_set_goes_when_its_time_has_come():
     assert plan_of(found, [], NOW + timedelta(seconds=60)).remove
 
 
-def test_exclusive_placement_is_refused_unless_by_node_selector():
+def test_exclusive_placement_by_node_selector_and_without():
     found = jobset()
     found["metadata"]["annotations"] = {jobsets.EXCLUSIVE: "pool"}
     jobsets.set_defaults(found)
-    assert "not supported" in jobsets.check_create(found)[0]
+    assert jobsets.check_create(found) == []
+    template = plan_of(found, []).create[0]["spec"]["template"]
+    assert template["metadata"]["annotations"][jobsets.EXCLUSIVE] == "pool"
+    assert "nodeSelector" not in template["spec"]
     found["metadata"]["annotations"][jobsets.NODE_SELECTOR] = "true"
     assert jobsets.check_create(found) == []
     pod = plan_of(found, []).create[0]["spec"]["template"]["spec"]

@@ -315,3 +315,24 @@ def test_nodes_are_never_overcommitted_and_books_balance(pods: list[tuple[int, b
             snapshot.remove_pod(placed.pop(0)[0])
     assert all(state.used.get("cpu", 0) <= 4000 and len(state.pods) <= 6 for state in snapshot.nodes.values())
     assert sum(state.used.get("cpu", 0) for state in snapshot.nodes.values()) == sum(cpu for _, cpu in placed)
+
+
+def exclusive(name: str, job: str) -> dict[str, Any]:
+    found = pod(name)
+    found["metadata"]["annotations"] = {"alpha.jobset.sigs.k8s.io/exclusive-topology": "pool"}
+    found["metadata"]["labels"] = {"jobset.sigs.k8s.io/job-key": job}
+    return found
+
+
+def test_each_job_of_an_exclusive_set_has_its_domain_to_itself() -> None:
+    nodes = [node(f"{pool}{number}", labels={"pool": pool}) for pool in "ab" for number in range(2)]
+    nodes.append(node("elsewhere"))
+    bound = {"a0": [exclusive("p0", "one")]}
+    assert schedule(exclusive("p1", "one"), nodes, bound) == Placement("a1")
+    assert schedule(exclusive("q0", "two"), nodes, bound) in (Placement("b0"), Placement("b1"))
+    bound["b1"] = [exclusive("q0", "two")]
+    third = schedule(exclusive("r0", "three"), nodes, bound)
+    assert isinstance(third, Unschedulable)
+    assert "1 node(s) didn't match pod affinity rules" in third.message
+    assert "4 node(s) didn't match pod anti-affinity rules" in third.message
+    assert schedule(pod("plain"), nodes, bound) != third  # others may go anywhere

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gke_notebook.sandbox.controllers.meta import Object, canonical
+from gke_notebook.sandbox.jobsets import EXCLUSIVE, JOB_KEY, NODE_SELECTOR
 from gke_notebook.sandbox.requests import Amounts, requests
 
 Port = tuple[str, str, int]
@@ -134,6 +135,8 @@ class Requirements:
         refused: why no node can be found, whatever the nodes are.
         priority: which pods go first, and which may be displaced.
         may_preempt: whether pods of less priority may be displaced for it.
+        exclusive: for a pod of a JobSet with exclusive placement, the label of the domain that its Job has to itself,
+            and the Job's key; empty otherwise.
     """
 
     signature: str
@@ -147,6 +150,7 @@ class Requirements:
     refused: str
     priority: int
     may_preempt: bool
+    exclusive: tuple[str, str] | tuple[()] = ()
 
     @classmethod
     def of(cls, pod: Object, claims: frozenset[str] = frozenset()) -> Requirements:
@@ -162,6 +166,7 @@ class Requirements:
         required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
         found: Amounts = requests(spec)
         refused = refusal(spec, claims)
+        exclusive = exclusive_domain(pod)
         parts = [
             found,
             host_ports(spec),
@@ -171,6 +176,7 @@ class Requirements:
             spec.get("priority") or 0,
             spec.get("preemptionPolicy"),
             refused,
+            exclusive,
         ]
         return cls(
             canonical(parts),
@@ -184,7 +190,25 @@ class Requirements:
             refused,
             int(spec.get("priority") or 0),
             spec.get("preemptionPolicy") != "Never",
+            exclusive,
         )
+
+
+def exclusive_domain(pod: Object) -> tuple[str, str] | tuple[()]:
+    """Give the label and the Job's key of a pod with exclusive placement, empty for another pod.
+
+    The real controller gives the first pod of each Job affinity and anti-affinity by the Job's key, and the others the
+    node selector of where that one went (sigs.k8s.io/jobset v0.10.1, pkg/webhooks/pod_mutating_webhook.go). With the
+    strategy of the node selector an administrator has labelled the nodes, and nothing is left to do here.
+
+    Args:
+        pod: the pod.
+    """
+    annotations = pod["metadata"].get("annotations") or {}
+    key = (pod["metadata"].get("labels") or {}).get(JOB_KEY)
+    if EXCLUSIVE not in annotations or NODE_SELECTOR in annotations or not key:
+        return ()
+    return annotations[EXCLUSIVE], key
 
 
 def refusal(spec: Object, claims: frozenset[str] = frozenset()) -> str:

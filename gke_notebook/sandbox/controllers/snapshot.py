@@ -149,8 +149,10 @@ class Snapshot:
         kept = self._kept(wanted, pod)
         admitted, preferences, rejections = self._admit(wanted)
         best: tuple[float, int, str] | None = None
-        full: dict[str, Rejection] = {}
+        full: dict[str, Rejection] = self._taken(wanted, admitted)
         for node, preferred in zip(admitted, preferences, strict=True):
+            if node.name in full:
+                continue
             rejection = fits(wanted, node)
             if rejection is None and node.name in kept:
                 rejection = fits(wanted, kept[node.name])
@@ -163,6 +165,26 @@ class Snapshot:
         if best is not None:
             return Placement(best[2])
         return unschedulable(wanted, {**self.nodes, **kept}, {**rejections, **full})
+
+    def _taken(self, wanted: Requirements, nodes: Iterable[NodeState]) -> dict[str, Rejection]:
+        """Say which nodes another Job has to itself, or are not where the pod's own Job is (see `exclusive_domain`)."""
+        if not wanted.exclusive:
+            return {}
+        label, job = wanted.exclusive
+        jobs: dict[str, set[str]] = {}
+        for node in self.nodes.values():
+            pairs = [other.exclusive for other in node.pods.values() if other.exclusive]
+            found = {key for domain, key in pairs if domain == label}
+            jobs.setdefault(node.labels.get(label, ""), set()).update(found)
+        own = {domain for domain, keys in jobs.items() if job in keys}
+        rejections = {}
+        for node in nodes:
+            domain = node.labels.get(label, "")
+            if not domain or (own and domain not in own):
+                rejections[node.name] = Rejection(("node(s) didn't match pod affinity rules",))
+            elif jobs[domain] - {job}:
+                rejections[node.name] = Rejection(("node(s) didn't match pod anti-affinity rules",))
+        return rejections
 
     def _kept(self, wanted: Requirements, pod: str) -> dict[str, NodeState]:
         """Give the nodes where room is kept from a pod, as if those it is kept for were there."""
