@@ -1,0 +1,213 @@
+"""Fit, quota and ladders on a real sandbox: what is said comes true, and looking changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gke_notebook.cluster import kubeconfig
+from gke_notebook.cluster.client import Client
+from gke_notebook.cluster.resources import JOBS, Resource
+from gke_notebook.errors import InvalidInput
+from gke_notebook.session.capacity import LIMIT_RANGES, RESOURCE_QUOTAS
+from gke_notebook.session.job import Job
+from gke_notebook.session.session import Session
+from tests.support.home import SandboxHome, sandbox_home
+
+# A session ends its event loop before TLS connections have said goodbye; a kernel never notices.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxHome]:
+    with sandbox_home(tmp_path_factory.mktemp("fit")) as found:
+        found.up("--clock", "60")
+        yield found
+
+
+@pytest.fixture
+def session(home: SandboxHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    monkeypatch.setenv("GKE_NOTEBOOK_HOME", str(home.directory))
+    with opened(home) as found:
+        yield found
+
+
+class opened:
+    """A session on the sandbox, closed afterwards."""
+
+    def __init__(self, home: SandboxHome) -> None:
+        self.session = Session(kubeconfig.load("sandbox", str(home.status()["kubeconfig"])))
+
+    def __enter__(self) -> Session:
+        self.session.open()
+        return self.session
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.05)
+
+
+def made(session: Session, resource: Resource, body: dict[str, Any]) -> None:
+    async def create(client: Client) -> None:
+        await client.create(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **body}, "default")
+
+    session.call(create)
+
+
+def removed(session: Session, resource: Resource, name: str) -> None:
+    async def delete(client: Client) -> None:
+        await client.delete(resource, name, "default")
+
+    session.call(delete)
+
+
+def versions(session: Session) -> dict[str, str]:
+    """Every object of the namespace with its resourceVersion."""
+
+    async def read(client: Client) -> dict[str, str]:
+        found = {}
+        for plural in ("pods", "configmaps", "services", "resourcequotas", "limitranges", "events"):
+            listed = await client.list(Resource("", "v1", plural, ""), "default")
+            found.update({f"{plural}/{one['metadata']['uid']}": one["metadata"]["resourceVersion"]
+                          for one in listed["items"]})  # fmt: skip
+        listed = await client.list(JOBS, "default")
+        return found | {f"jobs/{one['metadata']['uid']}": one["metadata"]["resourceVersion"] for one in listed["items"]}
+
+    return session.call(read)
+
+
+def verdict(session: Session, **options: Any) -> str:
+    found = session.plan("shape", "print(1)", **options).fit
+    assert found is not None
+    return found.verdict
+
+
+def test_verdicts_and_no_writes(session: Session) -> None:
+    before = versions(session)
+    assert verdict(session) == "fits"
+    assert verdict(session, gpu="l4:2", nodes=4) == "fits"
+    assert verdict(session, gpu="l4:2", nodes=5) == "cannot fit"
+    assert verdict(session, gpu="l4", nodes=4, spot=True) == "fits after scale-up"
+    assert verdict(session, gpu="l4", nodes=5, spot=True) == "cannot fit"
+    assert verdict(session, tpu="v5e:4x4") == "fits after scale-up"
+    assert verdict(session, gpu="h100:8") == "cannot fit"
+    plan = session.plan("shape", "print(1)", fallback="spot:h100:8, h100:8")
+    assert plan.fit is not None
+    assert plan.fit.verdict == "cannot fit"
+    assert session.quota(gpu="l4", nodes=2, spot=True).fit is not None
+    assert versions(session) == before
+
+
+def test_what_cannot_fit_is_not_created_silently(session: Session) -> None:
+    plan = session.plan("too-many", "print(1)", gpu="t4", nodes=3)
+    with pytest.raises(InvalidInput, match="t4-pool") as caught:
+        session.apply(plan)
+    assert "--queue-anyway" in str(caught.value)
+    assert "too-many" not in [job.name for job in session.jobs()]
+    job = session.apply(plan, queue_anyway=True)
+    until(lambda: any(node.reason == "Unschedulable" for node in job.state.nodes))
+    takes = session.quota("too-many")
+    assert takes.fit is not None
+    assert takes.fit.verdict == "cannot fit", "its own pods hold what is there"
+    job.cancel()
+    until(lambda: job.state.ended)
+
+
+def test_a_quota_of_the_namespace(session: Session) -> None:
+    made(session, RESOURCE_QUOTAS, {"metadata": {"name": "team"}, "spec": {"hard": {"requests.nvidia.com/gpu": "3"}}})
+    try:
+        until(lambda: session.quota().limits[0].limit == 3.0)
+        assert verdict(session, gpu="l4", nodes=3) == "fits"
+        found = session.plan("shape", "print(1)", gpu="l4:2", nodes=2).fit
+        assert found is not None
+        assert (found.verdict, found.binding) == ("cannot fit", "ResourceQuota team: requests.nvidia.com/gpu")
+        row = session.quota(gpu="l4:2", nodes=2).limits[0]
+        assert (row.name, row.takes, row.short) == ("team: requests.nvidia.com/gpu", 4.0, True)
+    finally:
+        removed(session, RESOURCE_QUOTAS, "team")
+
+
+def test_a_limit_range(session: Session) -> None:
+    limits = [{"type": "Container", "max": {"memory": "2Gi"}}]
+    made(session, LIMIT_RANGES, {"metadata": {"name": "small"}, "spec": {"limits": limits}})
+    try:
+        found = session.plan("shape", "print(1)", memory="4Gi").fit
+        assert found is not None
+        assert (found.verdict, found.binding) == ("cannot fit", "LimitRange small")
+        assert verdict(session, memory="2Gi") == "fits"
+    finally:
+        removed(session, LIMIT_RANGES, "small")
+
+
+def test_quota_of_the_project(session: Session, home: SandboxHome) -> None:
+    home.run("drill", "quota", "--accelerator", "l4", "--spot", "--limit", "1")
+    try:
+        session.capacity.forget()
+        found = session.plan("shape", "print(1)", gpu="l4", nodes=2, spot=True).fit
+        assert found is not None
+        assert found.verdict == "cannot fit"
+        assert found.binding == "quota PREEMPTIBLE_NVIDIA_L4_GPUS in us-central1"
+        assert "--preferred-value=2 --dimensions=region=us-central1" in found.request
+        assert verdict(session, gpu="l4", nodes=1, spot=True) == "fits after scale-up"
+    finally:
+        home.run("drill", "stop")
+        session.capacity.forget()
+
+
+@pytest.fixture
+def stockout(home: SandboxHome) -> Iterator[None]:
+    home.run("drill", "stockout", "--accelerator", "l4", "--zone", "us-central1-a", "--spot")
+    yield
+    home.run("drill", "stop")
+
+
+@pytest.mark.usefixtures("stockout")
+def test_a_ladder_moves(session: Session) -> None:
+    plan = session.plan("ladder", "result = 6 * 7", fallback="spot:l4@10m, l4, t4")
+    assert [rung.words for rung in plan.ladder.rungs] == ["spot:l4", "l4", "t4"] if plan.ladder else False
+    most = plan.max_cost()
+    assert most is not None
+    assert plan.price is not None
+    assert most > plan.price.usd_hour, "the cap is of the dearest rung"
+    job = session.apply(plan)
+    job.wait(60)
+    assert job.result == 42
+    ladder = job.state.ladder
+    assert ladder is not None
+    assert (ladder.at, ladder.settled) == (1, True)
+    assert ladder.tried == (("spot:l4", "GCE out of resources in us-central1-a"),)
+    live = job.manifests()[-1]
+    assert "cloud.google.com/gke-spot" not in live["spec"]["template"]["spec"]["nodeSelector"]
+
+
+@pytest.mark.usefixtures("stockout")
+def test_another_kernel_goes_on(session: Session, home: SandboxHome) -> None:
+    plan = session.plan("handed-on", "result = 1", fallback="spot:l4@10m, l4")
+    first = opened(home)
+    with first as gone:
+        job = gone.apply(plan)
+    # Nobody looks after it now, so that it stays where it is.
+    with opened(home) as other:
+        found = other.job("handed-on")
+        found.wait(60)
+        assert found.state.ladder is not None
+        assert found.state.ladder.at == 1
+    assert job.name == found.name
+
+
+def test_the_budget_of_a_rung(session: Session) -> None:
+    """Nothing is wrong with the first rung, but its time is over before a machine can boot."""
+    job: Job = session.apply(session.plan("hasty", "result = 1", fallback="spot:l4@1s, t4"))
+    job.wait(60)
+    ladder = job.state.ladder
+    assert ladder is not None
+    assert ladder.tried in {(("spot:l4", "no machines in 1 s"),), ()}, "a machine may have come in time"
