@@ -16,6 +16,8 @@ from gke_notebook.sandbox.pools import CLUSTER, LOCATION, PROJECT
 Object = dict[str, Any]
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 30
+_TRANSIENT = (429, 500, 502, 503, 504)
+_RETRIES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds
 _POOLS = f"/v1/projects/{PROJECT}/locations/{LOCATION}/clusters/{CLUSTER}/nodePools"
 
 
@@ -71,6 +73,17 @@ class Cloud:
             await self._http.close()
 
     async def _ask(self, method: str, path: str, body: Object | None = None) -> Any:
+        """Send a request, and again while it fails for a moment: every one may come twice."""
+        for delay in _RETRIES:
+            try:
+                return await self._send(method, path, body)
+            except CloudError as error:
+                if error.status and error.status not in _TRANSIENT:
+                    raise
+            await asyncio.sleep(delay)
+        return await self._send(method, path, body)
+
+    async def _send(self, method: str, path: str, body: Object | None = None) -> Any:
         assert self._http is not None
         data = None if body is None else msgspec.json.encode(body)
         try:
@@ -173,7 +186,11 @@ class Cloud:
         Raises:
             CloudError: refused, or no answer.
         """
-        await self._ask("POST", _POOLS, {"nodePool": spec})
+        try:
+            await self._ask("POST", _POOLS, {"nodePool": spec})
+        except CloudError as error:
+            if error.status != 409:  # it is there: an answer was lost
+                raise
 
     async def write_log(self, entries: Sequence[Object]) -> None:
         """Write to Cloud Logging; a log that cannot be written is no reason to stop.
