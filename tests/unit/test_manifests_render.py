@@ -9,7 +9,6 @@ import base64
 import copy
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -23,45 +22,14 @@ from gke_notebook.manifests import render, to_yaml
 from gke_notebook.manifests.job import cpu_quantity, environment, escape, memory_quantity
 from gke_notebook.manifests.program import DATA_LIMIT
 from gke_notebook.objects import Manifest
+from gke_notebook.sandbox import jobsets
 from gke_notebook.sandbox.apiserver import kinds, validation
+from gke_notebook.sandbox.controllers.jobset_jobs import child
 from gke_notebook.sandbox.node.environment import expand
-from gke_notebook.specs import AcceleratorRequest, Program, ShippedFile, ShippedName, TrainSpec
+from gke_notebook.specs import Program, ShippedFile, ShippedName
+from tests.support.manifest_cases import CASES, CELL, FACTS, make
 
 GOLDEN = Path(__file__).parent / "golden"
-
-CELL = "# %%gke_train digits\nimport numpy as np\n\nx = np.zeros(3)\nresult = float(normalize(x).sum())\n"
-NORMALIZE = ShippedName("normalize", "function", "def normalize(x):\n    return x / 16\n")
-BATCH = ShippedName("batch", "value", "batch = 32\n")
-
-
-def make(**more: Any) -> TrainSpec:
-    program = more.pop("program", Program(CELL))
-    base = {"name": "digits", "namespace": "research", "run": "20260901-1a2b", "owner": "ada", "image": "python:3.12"}
-    return TrainSpec(program=program, **{**base, **more})
-
-
-CASES = {
-    "cpu": make(),
-    "jax-4-ranks": make(
-        program=Program(CELL, names=(NORMALIZE, BATCH), requirements=("numpy>=1.23",)),
-        framework="jax",
-        nodes=2,
-        procs_per_node=2,
-        max_duration=600,
-        price_usd_hour=0.96123,
-    ),
-    "torch-l4-retried": make(
-        framework="torch",
-        nodes=4,
-        accelerator=AcceleratorRequest("l4", 2),
-        image="pytorch/pytorch:2.9.0",
-        env=(("NCCL_DEBUG", "INFO"), ("PRICE", "$(5)")),
-        cpu=3.5,
-        memory_gib=12.5,
-        max_retries=3,
-    ),
-    "tensorflow": make(framework="tensorflow", nodes=2, procs_per_node=2),
-}
 
 
 def readable(manifests: tuple[Manifest, ...]) -> str:
@@ -77,7 +45,7 @@ def readable(manifests: tuple[Manifest, ...]) -> str:
 @pytest.mark.parametrize("case", CASES)
 def test_golden(case: str) -> None:
     path = GOLDEN / f"{case}.yaml"
-    text = readable(render(CASES[case]))
+    text = readable(render(CASES[case], FACTS[case]))
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -86,19 +54,29 @@ def test_golden(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_yaml_says_the_same_as_the_objects(case: str) -> None:
-    manifests = render(CASES[case])
+    manifests = render(CASES[case], FACTS[case])
     assert list(yaml.safe_load_all(to_yaml(manifests))) == list(manifests)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_api_server_takes_them(case: str) -> None:
-    for manifest in render(CASES[case]):
+    for manifest in render(CASES[case], FACTS[case]):
         stored = copy.deepcopy(manifest)
+        if manifest["kind"] == "JobSet":
+            stored = only_job(stored)
         stored["metadata"]["uid"] = "0f2b3c6e-0000-4000-8000-000000000001"
-        kind = kinds.find_kind(str(manifest["apiVersion"]), str(manifest["kind"]))
+        kind = kinds.find_kind(str(stored["apiVersion"]), str(stored["kind"]))
         assert kind is not None
         assert validation.check_unknown_fields(kind, stored, validation.STRICT) == []
         assert validation.prepare_create(kind, stored) == []
+
+
+def only_job(jobset: Manifest) -> Manifest:
+    """The first Job of a JobSet that JobSet's webhook takes."""
+    jobsets.set_defaults(jobset)
+    assert jobsets.check_create(jobset) == []
+    jobset["metadata"]["uid"], jobset["status"] = "1f2b3c6e-0000-4000-8000-000000000001", {"restarts": 0}
+    return dict(child(jobset, jobset["spec"]["replicatedJobs"][0], 0))
 
 
 def test_every_object_carries_the_labels_and_so_do_the_pods() -> None:
