@@ -13,7 +13,7 @@ import signal
 import ssl
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,6 +24,9 @@ from gke_notebook.errors import ApiError
 from gke_notebook.sandbox import autoscaler, controllers, jobset_definition, kueue_definitions, node
 from gke_notebook.sandbox.controllers.jobset_controller import DEFINITIONS
 from gke_notebook.sandbox.options import AgentSettings
+
+if TYPE_CHECKING:
+    from gke_notebook.sandbox.controllers.context import Context
 
 _log = logging.getLogger("gke_notebook.sandbox.agents")
 
@@ -63,10 +66,19 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
         await define_kinds(connection)
     compact = Compact()  # a pod that both watch is there once
     tasks = [asyncio.create_task(node.run(connection, config, compact), name="node agent")]
-    if settings.gke:
-        tasks.append(asyncio.create_task(_autoscale(ready, connection, settings, compact), name="autoscaler"))
+
+    async def autoscale(context: Context | None = None) -> None:
+        await ready.wait()  # what it needs takes a while to load, and nobody waits for it
+        if context is not None:
+            await autoscaler.work(context, settings.gke, settings.token)
+        else:
+            await autoscaler.run(connection, settings.gke, settings.token, compact)
+
     if settings.controllers:
-        tasks.insert(0, asyncio.create_task(controllers.run(connection, compact), name="controllers"))
+        work = controllers.run(connection, compact, autoscale if settings.gke else None)
+        tasks.insert(0, asyncio.create_task(work, name="controllers"))
+    elif settings.gke:
+        tasks.append(asyncio.create_task(autoscale(), name="autoscaler"))
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     # Controllers first, so that none of them replaces a pod that the node agent is about to end.
@@ -76,12 +88,6 @@ async def run(settings: AgentSettings, stop: asyncio.Event) -> None:
             await task
     for task in done - {stopping}:
         raise RuntimeError(f"the {task.get_name()} ended by itself")
-
-
-async def _autoscale(ready: asyncio.Event, connection: Connection, settings: AgentSettings, compact: Compact) -> None:
-    """Run the autoscaler once the nodes are there: what it needs takes a while to load, and nobody waits for it."""
-    await ready.wait()
-    await autoscaler.run(connection, settings.gke, settings.token, compact)
 
 
 async def define_kinds(connection: Connection) -> None:

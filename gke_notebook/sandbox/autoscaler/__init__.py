@@ -12,6 +12,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gke_notebook.cluster.compact import Compact
     from gke_notebook.cluster.connection import Connection
+    from gke_notebook.sandbox.controllers.context import Context
+
+
+async def work(context: Context, gke: str, token: str) -> None:
+    """Run the autoscaler with the watches of others, until cancelled.
+
+    Args:
+        context: what all controllers share.
+        gke: the address of the sandbox's GKE.
+        token: its bearer token.
+    """
+    from gke_notebook.sandbox.autoscaler.controller import Autoscaler
+
+    await Autoscaler(context, gke, token).run()
 
 
 async def run(connection: Connection, gke: str, token: str, compact: Compact | None = None) -> None:
@@ -26,14 +40,13 @@ async def run(connection: Connection, gke: str, token: str, compact: Compact | N
     import asyncio
 
     from gke_notebook.cluster.client import Client
-    from gke_notebook.sandbox.autoscaler.controller import Autoscaler
     from gke_notebook.sandbox.controllers.context import Context
 
     async with Client(connection, field_manager="cluster-autoscaler") as client:
         context = Context(client, compact)
         recorder = asyncio.create_task(context.recorder.run())
         try:
-            await Autoscaler(context, gke, token).run()
+            await work(context, gke, token)
         finally:
             recorder.cancel()
             await asyncio.gather(recorder, return_exceptions=True)

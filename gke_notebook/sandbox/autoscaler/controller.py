@@ -115,6 +115,9 @@ class Autoscaler:
             except (CloudError, ApiError, ClusterUnreachable) as error:
                 LOG.info("the autoscaler tries again: %s", error)
                 due = LATER
+            except Exception:  # a defect here must not end every pod, as the end of this process would
+                LOG.exception("the autoscaler tries again")
+                due = LATER
 
     async def _look(self) -> float | None:
         """Look at everything once, and do what is to be done; give the real seconds until something is due."""

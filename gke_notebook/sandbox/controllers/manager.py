@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.compact import Compact
@@ -21,12 +22,17 @@ from gke_notebook.sandbox.controllers.serviceaccounts import ServiceAccountContr
 FIELD_MANAGER = "kube-controller-manager"  # the process of most of them on a real cluster
 
 
-async def run(connection: Connection, compact: Compact | None = None) -> None:
+async def run(
+    connection: Connection,
+    compact: Compact | None = None,
+    also: Callable[[Context], Coroutine[None, None, None]] | None = None,
+) -> None:
     """Run every controller until cancelled.
 
     Args:
         connection: the API server, with rights over all that it serves.
         compact: decodes pods with what else in this process watches them.
+        also: work of others that shares the watches.
     """
     async with Client(connection, field_manager=FIELD_MANAGER) as client:
         context = Context(client, compact)
@@ -45,6 +51,8 @@ async def run(connection: Connection, compact: Compact | None = None) -> None:
             asyncio.create_task(context.recorder.run()),
             *(asyncio.create_task(item.run()) for item in controllers),
         ]
+        if also is not None:
+            tasks.append(asyncio.create_task(also(context)))
         try:
             await asyncio.gather(*tasks)
         finally:
