@@ -152,13 +152,25 @@ def why_not_on(wanted: Demand, labels: Mapping[str, str], taints: Iterable[Taint
     """
     for key, value in wanted.selector.items():
         if labels.get(key) != value:
-            return f"{key} is {labels.get(key) or 'not set'}, not {value}"
+            return _otherwise(key, value, labels.get(key, ""))
     if wanted.terms and not any(all(_holds(one, labels) for one in term) for term in wanted.terms):
         return "the required node affinity does not hold"
     for taint in taints:
         if taint.effect in _REPELS and not any(_tolerates(one, taint) for one in wanted.tolerations):
             return f"the taint {taint.key}={taint.value}:{taint.effect} is not tolerated"
     return ""
+
+
+def _otherwise(key: str, value: str, there: str) -> str:
+    words = {
+        "cloud.google.com/gke-spot": "it is not spot",
+        "cloud.google.com/gke-flex-start": "it is not flex-start",
+        "cloud.google.com/gke-provisioning": f"its machines are {there or 'had another way'}, not {value}",
+        "topology.kubernetes.io/zone": f"it is in {there or 'no zone'}, not {value}",
+        "node.kubernetes.io/instance-type": f"it has {there or 'another machine type'}, not {value}",
+        "cloud.google.com/gke-tpu-topology": f"its slices are {there or 'of another shape'}, not {value}",
+    }
+    return words.get(key, f"its {key} is {there or 'not set'}, not {value}")
 
 
 def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -122,7 +122,7 @@ def _nearest_pool(wanted: Demand, world: World) -> str:
         for zone in pool.zones:
             why = why_not_on(wanted, {**pool.labels, ZONE_LABEL: zone}, pool.taints)
             if why:
-                return f"no node pool fits; the nearest is {pool.name}, of which {why}"
+                return f"no node pool fits; the nearest is {pool.name}: {why}"
         large = too_large(wanted, pool.allocatable)
         if large is not None:
             resource, asked, most = large

@@ -108,6 +108,11 @@ def train_parser() -> Parser:
         "--max-retries", metavar="N", type=whole_number, help="start a failed node again so many times (default: 0)"
     )
     how.add_argument("--dry-run", action="store_true", help="show the plan; create nothing")
+    how.add_argument(
+        "--what-if",
+        action="store_true",
+        help="compare shapes and ways to have machines by price, wait and risk; create nothing",
+    )
     how.add_argument("--queue-anyway", action="store_true", help="create it also when it cannot fit, to wait")
     how.add_argument("--replace", action="store_true", help="delete an ended job of this name first")
     wait = how.add_mutually_exclusive_group()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gke_notebook.errors import InvalidInput
 from gke_notebook.magics.options import fail
 from gke_notebook.magics.shared import attach, bind, current, readable_errors, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gke_notebook.session.what_if import Choice
 
 # Options that are passed on as they are, when they are given; the session knows the defaults.
 _PASSED = (
@@ -34,8 +40,8 @@ _PASSED = (
 )
 
 
-def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> None:
-    """Show the plan, create the job, wait for it.
+def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> pd.DataFrame | None:
+    """Show the plan, create the job, wait for it; or give the table of what else it could run on.
 
     Args:
         shell: the interactive shell.
@@ -48,24 +54,28 @@ def run(shell: Any, options: argparse.Namespace, cell: str | None = None) -> Non
         source, variables = _source(shell, options, cell)
         session = current()
         wanted = {name: value for name in _PASSED if (value := getattr(options, name)) is not None}
-        plan = session.plan(
-            options.name,
-            source,
-            variables=variables,
-            env=environment(options.env),
-            include=tuple(options.include),
-            magic_line=cell is not None,
-            **wanted,
-        )
+        wanted |= {"env": environment(options.env), "include": tuple(options.include)}
+        wanted |= {"variables": variables, "magic_line": cell is not None}
+        if options.what_if:
+            return _what_if(options.name, session.what_if(options.name, source, **wanted))
+        plan = session.plan(options.name, source, **wanted)
         if options.dry_run:
             session.check(plan, replace=options.replace)
         show(plan_view(plan, dry_run=options.dry_run))
         if options.dry_run:
-            return
+            return None
         job = session.apply(plan, replace=options.replace, queue_anyway=options.queue_anyway)
         # Before anything can interrupt the wait: the job exists, so the variable must.
         variable = bind(shell, job)
         attach(shell, job, variable, wait=options.wait)
+    return None
+
+
+def _what_if(name: str, choices: Sequence[Choice]) -> pd.DataFrame:
+    from gke_notebook.widgets.frames import framed
+    from gke_notebook.widgets.what_if import COLUMNS, records, what_if_view
+
+    return framed(what_if_view(name, choices), COLUMNS, records(choices))
 
 
 def _source(shell: Any, options: argparse.Namespace, cell: str | None) -> tuple[str, dict[str, Any]]:

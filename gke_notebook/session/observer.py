@@ -13,6 +13,7 @@ from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import EVENTS, JOBS, JOBSETS, NODES, PODS
 from gke_notebook.errors import ApiError
 from gke_notebook.insight.state import JobState
+from gke_notebook.insight.waits import delays
 
 _OURS = f"{names.MANAGED_BY}={names.MANAGER}"
 _SYNC_SECONDS = 30.0
@@ -117,6 +118,11 @@ class Observer:
     def nodes(self) -> tuple[objects.Node, ...] | None:
         """The cluster's nodes, None when we may not see them."""
         return None if self._nodes is None else tuple(self._nodes.objects.values())
+
+    def scale_ups(self) -> dict[str, list[float]]:
+        """Give how long pods waited for nodes that were made for them, in seconds, by the group that grew."""
+        events = [] if self._events is None else list(self._events.objects.values())
+        return delays(list(self._pods.objects.values()), events)
 
     def jobs_with(self, annotation: str) -> list[objects.Job]:
         """Give the Jobs that carry an annotation.

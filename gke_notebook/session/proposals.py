@@ -2,85 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gke_notebook import request
+from gke_notebook.errors import InvalidInput
 from gke_notebook.session import fallback, planning
 from gke_notebook.session.plan import Plan, new_run
+from gke_notebook.session.what_if import Choice, choices
 from gke_notebook.specs import TrainSpec
 
 if TYPE_CHECKING:
     from gke_notebook.session.session import Session
 
 
-class Proposer:
-    """Makes plans of one program; nothing is written.
+def plan(session: Session, name: str, cell: str, options: Mapping[str, Any]) -> Plan:
+    """Give the plan of a job.
 
     Args:
         session: the session.
         name: the job's name.
         cell: the source.
-        variables: the names that it may use.
-        namespace: where it runs.
-        magic_line: whether a magic line stands above the source.
+        options: what `request.build_spec` takes, and ``fallback``.
+
+    Raises:
+        InvalidInput: something that was asked for cannot be.
     """
+    proposer = _Proposer(session, name, cell, options)
+    if options.get("fallback"):
+        return fallback.plan(options["fallback"], proposer.options, proposer.spec, proposer.plan)
+    return proposer.plan(proposer.spec(proposer.options))
 
-    def __init__(
-        self,
-        session: Session,
-        name: str,
-        cell: str,
-        *,
-        variables: Mapping[str, object],
-        namespace: str,
-        magic_line: bool,
-    ) -> None:
+
+def what_if(
+    session: Session, name: str, cell: str, shapes: Sequence[str] | None, options: Mapping[str, Any]
+) -> tuple[Choice, ...]:
+    """Give the same job on other shapes and by other ways to have machines.
+
+    Args:
+        session: the session.
+        name: the job's name.
+        cell: the source.
+        shapes: GPUs to look at; None looks at what the cluster and the catalog have.
+        options: what `request.build_spec` takes.
+
+    Raises:
+        InvalidInput: something that was asked for cannot be.
+    """
+    if options.get("fallback"):
+        raise InvalidInput("--what-if does not go with --fallback, whose plan shows every rung: use --dry-run")
+    proposer = _Proposer(session, name, cell, options)
+    return choices(session, proposer.spec(proposer.options), proposer.plan, shapes)
+
+
+class _Proposer:
+    """Makes plans of one program; nothing is written."""
+
+    def __init__(self, session: Session, name: str, cell: str, options: Mapping[str, Any]) -> None:
         self._session = session
-        self._fixed: dict[str, Any] = {"variables": variables, "namespace": namespace, "magic_line": magic_line}
         self._name, self._cell = name, cell
-        self._fresh = False
-
-    def plan(self, options: Mapping[str, Any]) -> Plan:
-        """Give the plan.
-
-        Args:
-            options: the option words of `%%gke_train`, with underscores.
-
-        Raises:
-            InvalidInput: something that was asked for cannot be.
-        """
-        ladder = options.get("fallback")
-        rest = {key: value for key, value in options.items() if key != "fallback"}
-        if ladder:
-            return fallback.plan(ladder, rest, self.spec, self.of)
-        return self.of(self.spec(rest))
+        self._fixed = {
+            "variables": options.get("variables") or {},
+            "namespace": options.get("namespace") or session.namespace,
+            "magic_line": bool(options.get("magic_line")),
+        }
+        self.options = {key: value for key, value in options.items() if key not in {*self._fixed, "fallback"}}
+        self._looked = False
 
     def spec(self, options: Mapping[str, Any]) -> TrainSpec:
-        """Check what was asked for.
+        """Check what was asked for."""
+        fixed: dict[str, Any] = {**self._fixed, "owner": self._session.owner, "run": new_run()}
+        return request.build_spec(self._name, self._cell, **fixed, **options)
 
-        Args:
-            options: as for `plan`.
-
-        Raises:
-            InvalidInput: something that was asked for cannot be.
-        """
-        return request.build_spec(
-            self._name, self._cell, owner=self._session.owner, run=new_run(), **self._fixed, **options
-        )
-
-    def of(self, spec: TrainSpec) -> Plan:
-        """Give the plan of a spec, with whether it fits.
-
-        Args:
-            spec: the job.
-
-        Raises:
-            InvalidInput: the cluster cannot do it.
-        """
+    def plan(self, spec: TrainSpec) -> Plan:
+        """Give the plan of a spec, with whether it fits."""
         session = self._session
-        nodes = session.nodes(spec.namespace, fresh=not self._fresh)
-        self._fresh = True  # of several plans at once, the first has looked
+        nodes = session.nodes(spec.namespace, fresh=not self._looked)
+        self._looked = True  # of several plans at once, the first has looked
         facts = session.facts.of(spec, nodes)
         made = planning.make_plan(spec, context=session.context, nodes=nodes, facts=facts)
         return session.capacity.fitted(made, nodes)

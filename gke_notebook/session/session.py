@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from gke_notebook.cluster.loop import BackgroundLoop
 from gke_notebook.cluster.resources import NAMESPACES
 from gke_notebook.errors import ApiError, InvalidInput, NotConnected, nearest
 from gke_notebook.objects import LogLine, Node
-from gke_notebook.session import applying, create, quota
+from gke_notebook.session import applying, create, proposals, quota
 from gke_notebook.session.capacity import Capacity
 from gke_notebook.session.facts import Facts
 from gke_notebook.session.job import Job
@@ -27,9 +27,9 @@ from gke_notebook.session.logbook import Logbook
 from gke_notebook.session.node_pools import NodePools
 from gke_notebook.session.observer import Observer
 from gke_notebook.session.plan import Plan
-from gke_notebook.session.proposals import Proposer
 from gke_notebook.session.quota import Quota
 from gke_notebook.session.status import SessionStatus, status_of, version_and_user
+from gke_notebook.session.what_if import Choice
 
 T = TypeVar("T")
 
@@ -259,13 +259,21 @@ class Session:
             >>> print(session.plan("hello", "print('hello')", nodes=2).placement)  # doctest: +SKIP
             2 nodes, 2 ranks (1 CPU, 4 GiB each) on e2-standard-8
         """
-        return self._proposer(name, cell, variables, namespace, magic_line).plan(options)
+        asked = {**options, "variables": variables, "namespace": namespace, "magic_line": magic_line}
+        return proposals.plan(self, name, cell, asked)
 
-    def _proposer(
-        self, name: str, cell: str, variables: Mapping[str, object] | None, namespace: str | None, magic_line: bool
-    ) -> Proposer:
-        place = namespace or self.namespace
-        return Proposer(self, name, cell, variables=variables or {}, namespace=place, magic_line=magic_line)
+    def what_if(
+        self, name: str, cell: str, *, shapes: Sequence[str] | None = None, **options: Any
+    ) -> tuple[Choice, ...]:
+        """Say what the same job would cost, wait and risk on other shapes and by other ways; nothing is written.
+
+        Args:
+            name: the job's name.
+            cell: the source.
+            shapes: GPUs to look at, for example ``("l4:2", "t4")``; by default those of the cluster and near ones.
+            options: as for `plan`.
+        """
+        return proposals.what_if(self, name, cell, shapes, options)
 
     def check(self, plan: Plan, *, replace: bool = False) -> None:
         """Ask the cluster whether it would accept a plan; nothing is written.

@@ -286,7 +286,7 @@ def test_a_tpu_slice_stands_in_one_pool() -> None:
 def test_no_pool_is_near() -> None:
     found = fit(wants(selector={"cloud.google.com/gke-spot": "true"}), world(node("a"), pools=(FIXED,)))
     assert found.verdict == "cannot fit"
-    assert "nearest is l4-pool" in found.sentence
+    assert found.sentence == "no node pool fits; the nearest is l4-pool: it is not spot"
     assert found.request == "%gke_nodepool create l4 --gpu l4:1 --spot --max 1"
 
 

@@ -55,7 +55,7 @@ def test_every_option_of_train() -> None:
         "name": "digits", "gpu": "l4:2", "nodes": 2, "procs_per_node": 4, "framework": "jax",
         "env": [("A", "1"), ("B", "x y")], "requirements": "jax,numpy", "include": ["data", "a b"], "image": "img:1",
         "namespace": "team", "cpu": "500m", "memory": "16Gi", "max_duration": "30m", "max_retries": 1, "dry_run": True,
-        "wait": False, "replace": True, "queue_anyway": True, "fallback": None, "file": None,
+        "wait": False, "replace": True, "queue_anyway": True, "fallback": None, "what_if": False, "file": None,
         "tpu": "v5e:4x4", "spot": True, "flex": True, "reservation": "ours", "zone": "us-central1-a",
         "machine_type": "g2-standard-8", "compute_class": "gpus",
     }  # fmt: skip
