@@ -161,7 +161,7 @@ def build_node_pool(
         provisioning=model,
         reservation=how.reservation,
         reservation_project=project,
-        zones=wanted or _zones(machine, place, one=close or not size.autoscaling),
+        zones=wanted or _zones(machine, place, size, one=close),
         nodes=size.nodes,
         autoscaling=size.autoscaling,
         min_nodes=size.least,
@@ -288,11 +288,13 @@ def _slice_size(whole: int, slices: TpuRequest, asked: _Size, *, most_given: boo
     return _Size(asked.nodes, asked.autoscaling, asked.least, whole if asked.autoscaling else 0)
 
 
-def _zones(machine: catalog.MachineType, place: Place, *, one: bool) -> tuple[str, ...]:
-    """Choose zones: those of the cluster that have the machine, or of its region; of several, one where it must be."""
+def _zones(machine: catalog.MachineType, place: Place, size: _Size, *, one: bool) -> tuple[str, ...]:
+    """Choose zones: those of the cluster that have the machine, or of its region; only one where it must be so."""
     known = catalog.zones(machine, place.region)
     here = tuple(zone for zone in place.zones if zone in known) or known or place.zones
-    return here[:1] if one else here
+    # The API counts nodes for each zone, so a number that is not a multiple of the zones goes into one.
+    single = one or not size.autoscaling or (here and size.nodes % len(here))
+    return here[:1] if single else here
 
 
 def _reservation(value: object) -> tuple[str, str]:

@@ -214,10 +214,10 @@ class NodePools(Sequence[NodePool]):
             InvalidInput: it cannot have this size; the text has the nearest one.
             CloudError: the API refuses it.
         """
-        pool = self.refresh().get(name)
         limits = min_nodes is not None or max_nodes is not None
         if (nodes is None) == (not limits):
             raise InvalidInput("say either how many nodes, --nodes N, or the limits of the autoscaler, --min N --max N")
+        pool = self.refresh().get(name)
         if limits:
             least = pool.least if pool.autoscaling else 0
             least = least if min_nodes is None else parse_count(min_nodes, "--min", 0, requests.MOST_NODES)

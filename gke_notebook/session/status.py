@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from gke_notebook.cluster.access import Check, can_i, whoami
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import PODS
 from gke_notebook.errors import ApiError
+from gke_notebook.insight.node_pools import SOON_SECONDS
+from gke_notebook.insight.pool_story import lease_warnings, pools_of_nodes
 from gke_notebook.objects import Node, Pod
 from gke_notebook.session.planning import ACCELERATOR_LABEL
 
@@ -35,6 +38,7 @@ class SessionStatus:
         accelerators: label of each accelerator type to how many are free and how many there are.
         jobs: our jobs that have not ended.
         permissions: what we may do in the namespace, in words.
+        leases: what is to be said of node pools whose lease is over, or nearly.
     """
 
     context: str
@@ -46,6 +50,7 @@ class SessionStatus:
     accelerators: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     jobs: int = 0
     permissions: Mapping[str, bool] = field(default_factory=dict)
+    leases: tuple[str, ...] = ()
 
 
 class _Version(msgspec.Struct, rename="camel"):
@@ -165,4 +170,6 @@ def status_of(session: Session, nodes: Sequence[Node] | None) -> SessionStatus:
         accelerators=free_accelerators(nodes or (), pods),
         jobs=sum(not job.state.ended for job in session.jobs()),
         permissions=may,
+        # Off the nodes' labels: who may not see node pools is told too, and Google Cloud is not asked.
+        leases=tuple(lease_warnings(pools_of_nodes(nodes or ()), time.time(), SOON_SECONDS)),
     )

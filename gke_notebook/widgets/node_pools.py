@@ -132,7 +132,8 @@ def plan_view(plan: Planned, *, dry_run: bool = False) -> View:
     for title, body in _requests(plan) if dry_run else ():
         written = _yaml(body)
         text += [f"  {title}", indent(written.rstrip("\n"), "    ")]
-        parts.append(tag("details", Markup(tag("summary", title)), tag("pre", written, cls="gke-log"), open_="open"))
+        shown = tag("div", tag("pre", written), cls="gke-tall")
+        parts.append(tag("details", tag("summary", title), shown, open_="open"))
     return View("\n".join(text), card(*parts))
 
 

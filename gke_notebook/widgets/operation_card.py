@@ -73,7 +73,8 @@ def _html(state: OperationState, status: str, percent: int, said: str, sentences
         if strip:
             strip.append(tag("span", " | ", cls="gke-sep"))
         words = tag("b", stage.name)
-        cls = _CLASS.get(stage.status, "gke-muted")
+        stopped = state.error and stage.status not in {"done", "pending"}
+        cls = "gke-bad" if stopped else _CLASS.get(stage.status, "gke-muted")
         strip.append(tag("span", words, cls=f"gke-part {cls}", style="flex-grow:1"))
     parts = [head, bar, tag("div", *strip, cls="gke-strip") if strip else ""]
     for one in sentences:

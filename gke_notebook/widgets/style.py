@@ -56,7 +56,7 @@ div.gke-nb{{{_LIGHT};color:var(--gke-fg);font-family:var(--jp-ui-font-family,sys
 .gke-nb.gke-nb .gke-line{{margin:3px 0;overflow-wrap:anywhere}}
 .gke-nb.gke-nb .gke-scroll{{overflow:auto;max-height:260px;margin:4px 0}}
 .gke-nb.gke-nb .gke-tall{{overflow-x:auto;margin:4px 0}}
-.gke-nb.gke-nb table{{border-collapse:collapse;margin:0;font-size:12px;border:0}}
+.gke-nb.gke-nb table{{border-collapse:collapse;margin:0;font-size:12px;border:0;color:inherit}}
 .gke-nb.gke-nb table th,.gke-nb.gke-nb table td{{text-align:left;padding:2px 14px 2px 0;border:0;vertical-align:top;
   max-width:520px;overflow-wrap:break-word;white-space:nowrap;color:inherit;background:none}}
 .gke-nb.gke-nb table td:last-child{{white-space:normal}}

@@ -56,6 +56,10 @@ class Status(Protocol):
     def permissions(self) -> Mapping[str, bool]:
         """What may be done, by name."""
 
+    @property
+    def leases(self) -> Sequence[str]:
+        """What is to be said of node pools whose lease is over, or nearly."""
+
 
 def jobs_view(states: Sequence[JobState], *, now: datetime | None = None, where: str = "") -> View:
     """Give the table of jobs, newest first.
@@ -102,7 +106,8 @@ def status_view(status: Status) -> View:
     rows.append(("accelerators", free or "none"))
     rows.append(("jobs", f"{status.jobs} running"))
     rows += _permissions(status.permissions)
-    text = "\n".join([f"CONNECTED {status.context}", *(f"  {label}: {value}" for label, value in rows)])
+    lines = [f"CONNECTED {status.context}", *(f"  {label}: {value}" for label, value in rows)]
+    text = "\n".join([*lines, *(f"  {warning}" for warning in status.leases)])
     head = tag(
         "div",
         tag("span", "CONNECTED", cls="gke-kind gke-ok"),
@@ -111,7 +116,11 @@ def status_view(status: Status) -> View:
         cls="gke-head",
     )
     pairs = tag("dl", *(Markup(tag("dt", label) + tag("dd", value)) for label, value in rows))
-    return View(text, card(head, pairs))
+    return View(text, card(head, pairs, *_leases(status)))
+
+
+def _leases(status: Status) -> list[str]:
+    return [tag("div", warning, cls="gke-line gke-bad") for warning in status.leases]
 
 
 def _permissions(permissions: Mapping[str, bool]) -> list[tuple[str, str]]:
@@ -130,6 +139,6 @@ def connected_view(status: Status) -> View:
     if status.nodes is not None:
         parts.append(f"{count(status.nodes[0], 'node')} ready")
     parts += [f"{label}: {value}" for label, value in _permissions(status.permissions)]
-    text = " · ".join([status.context, *parts])
+    text = "\n".join([" · ".join([status.context, *parts]), *status.leases])
     body = tag("div", tag("strong", status.context), Markup(" · "), " · ".join(parts), cls="gke-line")
-    return View(text, card(body))
+    return View(text, card(body, *_leases(status)))

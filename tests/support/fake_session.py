@@ -171,6 +171,7 @@ class FakeStatus:
     accelerators: Mapping[str, tuple[int, int]] = field(default_factory=lambda: {"nvidia-l4": (6, 8)})
     jobs: int = 1
     permissions: Mapping[str, bool] = field(default_factory=lambda: {"create jobs": True, "read nodes": False})
+    leases: tuple[str, ...] = ()
 
 
 class FakeSession:

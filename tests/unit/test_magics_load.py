@@ -24,6 +24,7 @@ OURS = {
     "gke_notebook._version",
     "gke_notebook.errors",
     "gke_notebook.magics",
+    "gke_notebook.magics.nodepool_parser",
     "gke_notebook.magics.options",
     "gke_notebook.magics.register",
     "gke_notebook.magics.table",

@@ -251,6 +251,21 @@ def test_a_reservation_puts_the_pool_into_its_zone() -> None:
     assert check_reservation(anyone, (), "us-central1") == anyone
 
 
+@pytest.mark.parametrize(
+    ("options", "zones", "each"),
+    [
+        ({"nodes": 2}, 1, 2),
+        ({"nodes": 2, "max_nodes": 6}, 1, 2),
+        ({"nodes": 3, "max_nodes": 6}, 3, 1),
+        ({"max_nodes": 6}, 3, 0),
+        ({"nodes": 4, "zones": "us-central1-a,us-central1-b"}, 2, 2),
+    ],
+)
+def test_so_many_nodes_are_so_many_in_all(options: dict, zones: int, each: int) -> None:
+    pool = create_request(build(gpu="l4", **options))["nodePool"]
+    assert (len(pool["locations"]), pool["initialNodeCount"]) == (zones, each)
+
+
 def test_python_values_are_taken_too() -> None:
     spec = build(gpu=AcceleratorRequest("l4", 2), zones=["us-central1-b"], labels=[("a", "b")], taints=[NodeTaint("k")])
     assert (spec.machine_type, spec.zones, spec.labels, spec.taints) == (

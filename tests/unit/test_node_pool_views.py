@@ -25,6 +25,8 @@ from gke_notebook.session.node_pools import NodePoolPlan
 from gke_notebook.session.pool_changes import differences
 from gke_notebook.widgets.node_pools import COLUMNS, plan_view, pools_view, records, story_view
 from gke_notebook.widgets.operation_card import OperationCard, operation_view
+from gke_notebook.widgets.tables import connected_view, status_view
+from tests.support.fake_session import FakeStatus
 
 NOW = 1_795_000_000.0
 AT = datetime.fromtimestamp(NOW, timezone.utc)
@@ -214,6 +216,13 @@ def test_leases_are_read_off_nodes_alone() -> None:
     pools = pools_of_nodes([node("a", "mine", **leased), node("b", "mine", **leased), node("c", "other")])
     [said] = lease_warnings(pools, NOW, 3600)
     assert said.startswith("the lease of node pool mine is over since 1 min and costs 0.79 USD/h")
+
+
+def test_the_connection_says_which_leases_are_over() -> None:
+    status = FakeStatus(leases=("the lease of <mine> is over",))
+    for view in (status_view(status), connected_view(status)):
+        assert view.text.endswith("the lease of <mine> is over")
+        assert "the lease of &lt;mine&gt; is over" in view.html
 
 
 def operation(**more: Any) -> dict[str, Any]:
