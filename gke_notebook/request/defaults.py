@@ -176,8 +176,11 @@ def notes(spec: TrainSpec) -> tuple[str, ...]:
         plain = {
             one.split("[")[0].strip() for one in spec.program.requirements if _project(one) == "jax" and "[" not in one
         }
-        if spec.framework == "jax" and spec.accelerator is not None and plain:
-            found.append("jax alone runs on CPUs; --requirements 'jax[cuda12]' brings what it needs for GPUs")
+        if spec.framework == "jax" and plain and (spec.accelerator is not None or spec.tpu is not None):
+            extra, what = ("cuda12", "GPUs") if spec.tpu is None else ("tpu", "TPUs")
+            found.append(f"jax alone runs on CPUs; --requirements 'jax[{extra}]' brings what it needs for {what}")
+    if spec.tpu is not None and spec.framework in {"torch", "tensorflow"}:
+        found.append(f"{spec.framework} reaches TPU chips only from an image made for them: name one with --image")
     return tuple(found)
 
 

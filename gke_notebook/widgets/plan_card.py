@@ -170,6 +170,10 @@ def _described(manifest: Manifest) -> str:
     spec = manifest.get("spec", {})
     if kind == "Job":
         return f"{spec.get('completionMode', 'NonIndexed')} Job of {count(int(spec.get('completions') or 1), 'pod')}"
+    if kind == "JobSet":
+        jobs = spec["replicatedJobs"][0]
+        pods = count(int(jobs["template"]["spec"]["completions"]), "pod")
+        return f"{jobs['replicas']} Indexed Jobs of {pods}, one for each slice"
     if kind == "Service":
         return "headless, gives every pod a name" if spec.get("clusterIP") == "None" else "reaches the pods"
     if kind in {"ConfigMap", "Secret"}:

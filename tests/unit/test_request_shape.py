@@ -180,3 +180,11 @@ def test_a_class_must_be_there() -> None:
         request.check_class_exists("gpu", ["gpus"])
     with pytest.raises(InvalidInput, match="it has none"):
         request.check_class_exists("gpu", [])
+
+
+def test_what_a_framework_lacks_on_tpus_is_said() -> None:
+    assert any("jax[tpu]" in note for note in request.notes(spec(tpu="v5e:4x4", framework="jax")))
+    given = spec(tpu="v5e:4x4", framework="jax", requirements="jax[tpu]")
+    assert not any("jax[" in note for note in request.notes(given))
+    assert any("--image" in note for note in request.notes(spec(tpu="v5e:4x4", framework="torch")))
+    assert any("jax[cuda12]" in note for note in request.notes(spec(gpu="l4", framework="jax")))

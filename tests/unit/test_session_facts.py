@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from gke_notebook.objects import Metadata, Node, NodeStatus
 from gke_notebook.session import planning
 from gke_notebook.session.facts import compute_class, is_autopilot, version_of
 from gke_notebook.specs import AcceleratorRequest, TpuRequest
+from gke_notebook.widgets.plan_card import plan_view
 from tests.support.manifest_cases import AUTOPILOT, STANDARD, make
 
 L4 = AcceleratorRequest("l4", 1)
@@ -134,3 +136,10 @@ def test_slices_that_start_again_cost_each_time() -> None:
     assert found.price is not None
     assert found.max_cost() == pytest.approx(3 * found.price.usd_hour)
     assert any("3 attempts" in note for note in found.notes)
+
+
+def test_the_card_says_what_a_jobset_is() -> None:
+    spec = make(nodes=8, tpu=TpuRequest("v5e", "4x4", 2))
+    shown = plan_view(planning.make_plan(spec, context="here", nodes=(TPU_NODE,), facts=STANDARD)).text
+    assert re.search(r"JobSet +digits +2 Indexed Jobs of 4 pods, one for each slice", shown)
+    assert "8 ranks = 8 nodes x 1 process" in shown
