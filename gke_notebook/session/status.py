@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gke_notebook import catalog
 from gke_notebook.cluster.access import Check, can_i, whoami
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import PODS
@@ -136,19 +137,28 @@ def free_accelerators(nodes: Iterable[Node], pods: Iterable[Pod]) -> dict[str, t
         nodes: the nodes of the cluster.
         pods: the pods that have not ended.
     """
-    kind = {node.metadata.name: node.metadata.labels.get(ACCELERATOR_LABEL, "") for node in nodes}
+    kind = {node.metadata.name: _accelerator(node) for node in nodes}
     total: dict[str, int] = {}
     used: dict[str, int] = {}
     for node in nodes:
         label = kind[node.metadata.name]
         if label:
-            total[label] = total.get(label, 0) + int(node.status.allocatable.get(GPU, 0) or 0)
+            total[label] = total.get(label, 0) + _count(node.status.allocatable)
     for pod in pods:
         label = kind.get(pod.spec.node_name, "")
         if label:
-            wanted = sum(int(container.resources.limits.get(GPU, 0) or 0) for container in pod.spec.containers)
+            wanted = sum(_count(container.resources.limits) for container in pod.spec.containers)
             used[label] = used.get(label, 0) + wanted
     return {label: (count - used.get(label, 0), count) for label, count in sorted(total.items())}
+
+
+def _accelerator(node: Node) -> str:
+    labels = node.metadata.labels
+    return labels.get(ACCELERATOR_LABEL) or labels.get(catalog.TPU_LABEL, "")
+
+
+def _count(amounts: Mapping[str, str | int]) -> int:
+    return int(amounts.get(GPU, 0) or 0) + int(amounts.get(catalog.TPU_RESOURCE, 0) or 0)
 
 
 def status_of(session: Session, nodes: Sequence[Node] | None) -> SessionStatus:

@@ -6,14 +6,16 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from gke_notebook import catalog, names
 from gke_notebook.errors import InvalidInput
 from gke_notebook.manifests import ClassRule, ClusterFacts, ComputeClass
-from gke_notebook.objects import Metadata, Node, NodeStatus
+from gke_notebook.objects import Container, Metadata, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from gke_notebook.session import planning
 from gke_notebook.session.facts import compute_class, is_autopilot, version_of
+from gke_notebook.session.status import free_accelerators
 from gke_notebook.specs import AcceleratorRequest, TpuRequest
 from gke_notebook.widgets.plan_card import plan_view
 from tests.support.manifest_cases import AUTOPILOT, STANDARD, make
@@ -143,3 +145,10 @@ def test_the_card_says_what_a_jobset_is() -> None:
     shown = plan_view(planning.make_plan(spec, context="here", nodes=(TPU_NODE,), facts=STANDARD)).text
     assert re.search(r"JobSet +digits +2 Indexed Jobs of 4 pods, one for each slice", shown)
     assert "8 ranks = 8 nodes x 1 process" in shown
+
+
+def test_chips_of_tpus_are_counted_among_what_is_free() -> None:
+    pods = [Pod(Metadata(name="p"), PodSpec("t", containers=(Container(resources=ResourceRequirements(
+        limits={catalog.TPU_RESOURCE: "4"})),)))]  # fmt: skip
+    other = msgspec.structs.replace(TPU_NODE, metadata=msgspec.structs.replace(TPU_NODE.metadata, name="u"))
+    assert free_accelerators([TPU_NODE, other, CPU_NODE], pods) == {"tpu-v5-lite-podslice": (4, 8)}
