@@ -41,6 +41,12 @@ class Room:
         self.pods = node.allocatable.get("pods", 0) - len(node.pods)
         self.ports: list[Port] = [port for used in node.ports.values() for port in used]
 
+    def copy(self) -> Room:
+        """Give the same node, to be filled differently."""
+        made = Room.__new__(Room)
+        made.node, made.free, made.pods, made.ports = self.node, dict(self.free), self.pods, list(self.ports)
+        return made
+
     def most(self, wanted: Requirements) -> int:
         """Say how many such pods still fit, not asking whether the node admits them.
 
@@ -123,27 +129,42 @@ def estimate(kinds: Sequence[tuple[Requirements, int]], template: NodeState, lim
     Returns:
         The number of nodes, and how many pods of each kind they hold.
     """
-    rooms: list[Room] = []
+    runs: list[tuple[Room, int]] = []  # nodes that are filled alike, and how many of them there are
+    nodes = 0
     helped = []
     for wanted, count in kinds:
         if not count or admitted(wanted, template):
             helped.append(0)
             continue
-        left = count
-        for room in rooms:
-            taken = min(left, room.most(wanted))
-            room.take(wanted, taken)
-            left -= taken
-            if not left:
-                break
-        while left and len(rooms) < limit:
-            room = Room(template)
-            taken = min(left, room.most(wanted))
-            room.take(wanted, taken)
-            rooms.append(room)
-            left -= taken
+        runs, left = _fill(runs, wanted, count)
+        if left and nodes < limit:
+            fresh = Room(template)
+            more = min(limit - nodes, -(-left // fresh.most(wanted)))
+            added, left = _fill([(fresh, more)], wanted, left)
+            runs += added
+            nodes += more
         helped.append(count - left)
-    return len(rooms), helped
+    return nodes, helped
+
+
+def _fill(runs: list[tuple[Room, int]], wanted: Requirements, count: int) -> tuple[list[tuple[Room, int]], int]:
+    """Put pods on nodes, one after the other; give the nodes as they are then, and how many pods are left."""
+    made: list[tuple[Room, int]] = []
+    for room, number in runs:
+        each = room.most(wanted)
+        if not each or not count:
+            made.append((room, number))
+            continue
+        full = min(number, count // each)
+        rest = min(count - full * each, each) if full < number else 0
+        parts = [(each, full), (rest, 1 if rest else 0), (0, number - full - (1 if rest else 0))]
+        for taken, nodes in parts:
+            if nodes:
+                copy = room.copy()
+                copy.take(wanted, taken)
+                made.append((copy, nodes))
+        count -= full * each + rest
+    return made, count
 
 
 def waste(kinds: Sequence[tuple[Requirements, int]], template: NodeState, nodes: int) -> float:
