@@ -336,3 +336,17 @@ def test_each_job_of_an_exclusive_set_has_its_domain_to_itself() -> None:
     assert "1 node(s) didn't match pod affinity rules" in third.message
     assert "4 node(s) didn't match pod anti-affinity rules" in third.message
     assert schedule(pod("plain"), nodes, bound) != third  # others may go anywhere
+
+
+def test_the_affinity_that_jobset_s_own_webhook_gives_is_what_exclusive_placement_says() -> None:
+    first = exclusive("p0", "one")
+    selector = {"matchExpressions": [{"key": "jobset.sigs.k8s.io/job-key", "operator": "In", "values": ["one"]}]}
+    terms = [{"labelSelector": selector, "topologyKey": "pool", "namespaceSelector": {}}]
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
+    first["spec"]["affinity"] = {"podAffinity": required}
+    nodes = [node("a0", labels={"pool": "a"})]
+    assert schedule(first, nodes, {}) == Placement("a0")
+    terms.append({"labelSelector": {"matchLabels": {"app": "x"}}, "topologyKey": "pool"})
+    refused = schedule(first, nodes, {})
+    assert isinstance(refused, Unschedulable)
+    assert "does not implement required pod affinity" in refused.message

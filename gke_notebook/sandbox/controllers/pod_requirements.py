@@ -211,6 +211,16 @@ def exclusive_domain(pod: Object) -> tuple[str, str] | tuple[()]:
     return annotations[EXCLUSIVE], key
 
 
+def _required(spec: Object, kind: str) -> list[Object]:
+    """Give the terms of required pod affinity, but for those of JobSet's webhook: they say what `exclusive` says."""
+    terms = (((spec.get("affinity") or {}).get(kind)) or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+    return [
+        term
+        for term in terms
+        if {item.get("key") for item in (term.get("labelSelector") or {}).get("matchExpressions") or ()} != {JOB_KEY}
+    ]
+
+
 def refusal(spec: Object, claims: frozenset[str] = frozenset()) -> str:
     """Say which rule of a pod this scheduler cannot honour, so that it is never passed over in silence.
 
@@ -220,11 +230,9 @@ def refusal(spec: Object, claims: frozenset[str] = frozenset()) -> str:
         spec: the pod's spec.
         claims: names of the persistent volume claims of its namespace that can be used.
     """
-    affinity = spec.get("affinity") or {}
-    required = "requiredDuringSchedulingIgnoredDuringExecution"
-    if (affinity.get("podAffinity") or {}).get(required):
+    if _required(spec, "podAffinity"):
         return "the sandbox's scheduler does not implement required pod affinity"
-    if (affinity.get("podAntiAffinity") or {}).get(required):
+    if _required(spec, "podAntiAffinity"):
         return "the sandbox's scheduler does not implement required pod anti-affinity"
     spread = spec.get("topologySpreadConstraints") or ()
     if any(item.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule" for item in spread):
