@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from gke_notebook import names
 from gke_notebook.cluster import kubeconfig
 from gke_notebook.cluster.client import Client
-from gke_notebook.cluster.resources import CONFIG_MAPS, JOBS, JOBSETS, PODS, SERVICES, resource_of
+from gke_notebook.cluster.resources import CONFIG_MAPS, JOBS, JOBSETS, PODS, SERVICES, Resource, resource_of
 from gke_notebook.errors import ApiError, InvalidInput, JobFailed
 from gke_notebook.manifests import render
+from gke_notebook.session import planning
+from gke_notebook.session.facts import COMPUTE_CLASSES, NETWORKS, Facts
 from gke_notebook.session.session import Session
 from tests.support.home import SandboxHome, sandbox_home
 from tests.support.live import eventually
@@ -152,6 +156,56 @@ def test_a_failing_slice_is_named_and_the_job_replaced_and_cancelled(session: Se
 
     session.call(delete)
     eventually(lambda: not session.call(left), 60)
+
+
+NETWORK_DEFINITION = {
+    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+    "metadata": {"name": "networks.networking.gke.io"},
+    "spec": {
+        "group": "networking.gke.io", "scope": "Cluster",
+        "names": {"plural": "networks", "singular": "network", "kind": "Network", "listKind": "NetworkList"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": True}}}],
+    },
+}  # fmt: skip
+DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+
+
+def test_networks_and_compute_classes_of_the_cluster_shape_the_job(session: Session) -> None:
+    rules = [{"gpu": {"type": "nvidia-h100-80gb", "count": 8}}]
+    gpus = {"priorities": rules, "whenUnsatisfiable": "DoNotScaleUp"}
+
+    async def furnish(client: Client) -> None:
+        await client.create(DEFINITIONS, NETWORK_DEFINITION)
+        for number in range(1, 5):
+            body = {"apiVersion": "networking.gke.io/v1", "kind": "Network", "metadata": {"name": f"vpc{number}"}}
+            while True:
+                try:
+                    await client.create(NETWORKS, body)
+                    break
+                except ApiError as error:
+                    if error.status != 404:  # the definition is not established yet
+                        raise
+                    await asyncio.sleep(0.05)
+        named = {"apiVersion": "cloud.google.com/v1", "kind": "ComputeClass", "metadata": {"name": "hoppers"}}
+        await client.create(COMPUTE_CLASSES, {**named, "spec": gpus})
+
+    before = session.plan("big", "print(1)", gpu="h100:8", nodes=2)
+    assert any("the cluster has none of the networks" in note for note in before.notes)
+    session.call(furnish)
+    fresh = Facts(session)
+    plan = planning.make_plan(before.spec, context="here", nodes=(), facts=fresh.of(before.spec, ()))
+    assert any("GPUDirect-TCPX is wired" in note for note in plan.notes)
+    assert any("--compute-class hoppers" in note for note in plan.notes)
+    template = plan.manifests[-1]["spec"]["template"]
+    assert template["spec"]["initContainers"][0]["name"] == "tcpx-daemon"
+    session.check(plan)
+    with pytest.raises(InvalidInput, match="did you mean 'hoppers'"):
+        planning.make_plan(
+            replace(before.spec, compute_class="hopper"), context="here", nodes=(), facts=fresh.of(before.spec, ())
+        )
 
 
 def fits(session: Session) -> bool:

@@ -11,6 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from gke_notebook import catalog
 from gke_notebook.magics import completion
+from gke_notebook.magics.table import train_parser
 from tests.support.fake_session import FakeJob, FakeSession, Step, install, job_state
 
 
@@ -51,6 +52,14 @@ def test_accelerators_come_from_the_catalog(shell: InteractiveShell) -> None:
     if hasattr(shell.Completer, "custom_completer_matcher"):  # before IPython 8.6 Jedi's own words come along
         assert tab(shell, "%%gke_train a --gpu l4:") == [f"%%gke_train a --gpu l4:{number}" for number in (1, 2, 4, 8)]
     assert "%%gke_train a --gpu=l4" in tab(shell, "%%gke_train a --gpu=l")
+
+
+def test_slices_zones_and_machine_types_come_from_the_catalog(shell: InteractiveShell) -> None:
+    assert "%%gke_train a --tpu v5e:" in tab(shell, "%%gke_train a --tpu v5")
+    assert "%%gke_train a --tpu v5e:4x4" in tab(shell, "%%gke_train a --tpu v5e:4")
+    assert completion.candidates(train_parser(), ["--tpu"], "v9z:", shell) == []
+    assert "%%gke_train a --zone us-central1-a" in tab(shell, "%%gke_train a --zone us-central1-")
+    assert "%%gke_train a --machine-type g2-standard-24" in tab(shell, "%%gke_train a --machine-type g2-standard-2")
 
 
 def test_words_regions_and_columns_of_the_accelerators(shell: InteractiveShell) -> None:
