@@ -176,6 +176,10 @@ def _fragment(number: int, text: str, selector: dict[str, str]) -> str:
     if "affinity/selector" in text:
         asked = ", ".join(f"{key.rpartition('/')[2]}={value}" for key, value in selector.items())
         return f"{number} {are} of another kind" + (f" (not {asked})" if asked else "")
+    if "anti-affinity" in text:
+        return f"{number} {are} kept for other slices or jobs"
+    if "pod affinity" in text:
+        return f"{number} {are} not where the rest of its slice is"
     if "taint" in text:
         taint = _TAINT.search(text)
         return f"{number} {are} tainted" + (f" ({taint.group(1).strip()})" if taint else "")

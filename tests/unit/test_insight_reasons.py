@@ -41,6 +41,17 @@ L4 = {GPU: "nvidia-l4"}
             "no node is free for it: of 1 node 1 has too little free memory",
         ),
         (
+            (
+                "0/3 nodes are available: 1 node(s) didn't match pod affinity rules, 2 node(s) didn't match pod "
+                "anti-affinity rules. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+            ),
+            {},
+            (
+                "no node is free for it: of 3 nodes 1 is not where the rest of its slice is, "
+                "2 are kept for other slices or jobs"
+            ),
+        ),
+        (
             "0/2 nodes are available: 2 node(s) were unschedulable.",
             {},
             "no node is free for it: of 2 nodes 2 are cordoned",
