@@ -81,6 +81,8 @@ class NodePool:
         topology: of the TPU slice that it is, empty otherwise.
         hosts: nodes of that slice, 0 otherwise.
         simulated: whether its nodes are pretended, so that nothing is billed.
+        label: the node label's value of its accelerator, empty without accelerators.
+        each: accelerators of one node.
     """
 
     name: str
@@ -104,6 +106,8 @@ class NodePool:
     topology: str = ""
     hosts: int = 0
     simulated: bool = False
+    label: str = ""
+    each: int = 0
 
     @property
     def usd_hour(self) -> float | None:
@@ -176,7 +180,8 @@ def observe(
     mine = None if nodes is None else [node for node in nodes if node.metadata.labels.get(POOL_LABEL) == name]
     zones = tuple(pool.get("locations") or ())
     asked = sum(sizes.values()) if sizes is not None else len(mine or ())
-    machine, words = _machine(config)
+    machine, label, number = _machine(config)
+    words = _words(config, label, number)
     each, basis = _price(machine, str(config.get("machineType", "")), zones, provisioning_of(config))
     scaling: Object = pool.get("autoscaling") or {}
     scaled = bool(scaling.get("enabled"))
@@ -204,6 +209,8 @@ def observe(
         jobs=jobs_on(mine or (), pods),
         topology=topology,
         hosts=_hosts(machine, topology),
+        label=label,
+        each=number,
         simulated=bool(mine) and all(node.metadata.labels.get(names.SIMULATED) == "true" for node in mine or ()),
     )
 
@@ -273,23 +280,24 @@ def _is_ready(node: Node) -> bool:
     return any(found.type == "Ready" and found.status == "True" for found in node.status.conditions)
 
 
-def _machine(config: Object) -> tuple[catalog.MachineType | None, str]:
+def _machine(config: Object) -> tuple[catalog.MachineType | None, str, int]:
     accelerators = config.get("accelerators") or ()
     label = str(accelerators[0].get("acceleratorType", "")) if accelerators else ""
     number = int(accelerators[0].get("acceleratorCount", 0) or 0) if accelerators else 0
     try:
         machine = catalog.attached(str(config.get("machineType", "")), label, number)
     except InvalidInput:
-        return None, f"{number} x {label}" if label else ""
-    label, number = label or machine.accelerator, number or machine.accelerator_count
+        return None, label, number
+    return machine, label or machine.accelerator, number or machine.accelerator_count
+
+
+def _words(config: Object, label: str, number: int) -> str:
     if not label:
-        return machine, ""
+        return ""
     gpu, tpu = catalog.by_label(label), catalog.tpu_by_label(label)
     title = gpu.name if gpu is not None else tpu.name if tpu is not None else label
-    words = f"{number} x {title}"
-    if accelerators:
-        words += _shared(accelerators[0])
-    return machine, words
+    accelerators = config.get("accelerators") or ()
+    return f"{number} x {title}" + (_shared(accelerators[0]) if accelerators else "")
 
 
 def _shared(entry: Object) -> str:

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gke_notebook import catalog, names
+from gke_notebook.catalog.quota_metrics import quota_metrics
 from gke_notebook.errors import InvalidInput
 from gke_notebook.insight.node_pools import POOL_LABEL, NodePool
 from gke_notebook.insight.operations import OperationState
+from gke_notebook.insight.quota import CloudQuota
 from gke_notebook.insight.text import count, duration, one_line
 from gke_notebook.objects import Node
 
@@ -51,6 +53,29 @@ def pool_sentences(pool: NodePool, operations: Sequence[OperationState], now: fl
     if orphaned:
         choices = f"%gke_nodepool extend {pool.name} or %gke_nodepool delete {pool.name}"
         yield f"nobody seems to want it: {orphaned}; {choices}"
+
+
+def quota_sentences(pool: NodePool, quotas: Iterable[CloudQuota], region: str) -> Iterable[str]:
+    """Say what quota its nodes are taken from, and for how many more nodes it suffices.
+
+    Args:
+        pool: as it stands.
+        quotas: the project's quotas that may be seen.
+        region: the cluster's.
+    """
+    if pool.label and pool.provisioning == "reservation":
+        yield "quota: its nodes take what the reservation took when it was made"
+    known = list(quotas)
+    for metric in quota_metrics(pool.label, pool.provisioning):
+        for one in known:
+            if one.metric != metric or one.region not in ("", region):
+                continue
+            used = "" if one.usage is None else f"{one.usage:g} of "
+            said = f"quota: {metric}, {used}{one.limit:g}{' used' if used else ' at most'}"
+            if one.usage is not None and pool.each:
+                more = max(0, int((one.limit - one.usage) // pool.each))
+                said += f": enough for {more or 'no'} more {'node' if more == 1 else 'nodes'}"
+            yield said
 
 
 def autoscaler_sentences(status: str, groups: Iterable[str]) -> Iterable[str]:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from gke_notebook import catalog
+from gke_notebook.cloud import quotas
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import EVENTS, Resource
 from gke_notebook.errors import ApiError
 from gke_notebook.insight.node_pools import NodePool
 from gke_notebook.insight.operations import observe_operation
-from gke_notebook.insight.pool_story import autoscaler_sentences, event_sentences, pool_sentences
+from gke_notebook.insight.pool_story import autoscaler_sentences, event_sentences, pool_sentences, quota_sentences
 
 if TYPE_CHECKING:
     from gke_notebook.cloud.node_pools import NodePoolApi
@@ -34,6 +36,10 @@ def tell(session: Session, api: NodePoolApi, pool: NodePool) -> tuple[str, ...]:
     raw = api.get(pool.name) or {}
     groups = [str(url).rpartition("/")[2] for url in raw.get("instanceGroupUrls") or ()]
     found = list(pool_sentences(pool, operations, now))
+    if pool.label:
+        region = catalog.region_of(api.target.location)
+        limits, troubles = quotas.read(api.target, region)
+        found += [*quota_sentences(pool, limits, region), *(f"quota: {text}" for text in troubles)]
     found += session.call(lambda client: _autoscaler(client, groups)) if pool.autoscaling else []
     found += session.call(lambda client: _events(client, session.namespace, pool.name, groups))
     return tuple(found)

@@ -13,6 +13,7 @@ from gke_notebook.cloud.node_pools import ClusterBusy
 from gke_notebook.cloud.rest import CloudError
 from gke_notebook.errors import ClusterUnreachable, InvalidInput, NotConnected, StillRunning
 from gke_notebook.objects import Container, Metadata, Node, Pod, PodSpec, PodStatus
+from gke_notebook.sandbox.gke import container, wire
 from gke_notebook.sandbox.gke.faults import Fault
 from gke_notebook.session import operation as operations
 from gke_notebook.session import pool_changes
@@ -74,6 +75,35 @@ async def test_the_life_of_a_pool() -> None:
     assert (same.name, same.note) == ("", "it has 3 nodes already")
     assert (scaled.autoscaling, scaled.least, scaled.most) == (True, 1, 5)
     assert "mine" not in gone
+
+
+async def test_what_a_dry_run_shows_is_exactly_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[bytes] = []
+    make = container.create
+    monkeypatch.setattr(container, "create", lambda fleet, body: (sent.append(body), make(fleet, body))[1])
+
+    def work(url: str) -> Any:
+        pools = node_pools(url)
+        plans = [
+            pools.plan("a", gpu="l4:1", spot=True, sharing="mps:2", labels={"team": "vision"}, taints="a=b:NoExecute"),
+            pools.plan("b", tpu="v5e:4x4", lease="1h", secure_boot=False),
+            pools.plan("c", gpu="h200:8", flex=True, max_run_duration="2h"),
+        ]
+        for plan in plans:
+            pools.apply(plan).wait(30)
+        return plans
+
+    plans, _ = await with_cloud(work)
+    name = "CreateNodePoolRequest"
+    shown = [wire.checked(name, plan.request)["nodePool"] for plan in plans]
+    assert [without_defaults(wire.parse(name, body)["nodePool"]) for body in sent] == list(map(without_defaults, shown))
+
+
+def without_defaults(value: Any) -> Any:
+    """Leave out what the client leaves out: fields that have the value they have by default."""
+    if isinstance(value, dict):
+        return {key: kept for key, one in value.items() if (kept := without_defaults(one)) not in (0, False, "", "0")}
+    return [without_defaults(one) for one in value] if isinstance(value, list) else value
 
 
 async def test_asking_twice_makes_one() -> None:

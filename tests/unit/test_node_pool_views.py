@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from gke_notebook import names
+from gke_notebook.catalog.quota_metrics import QuotaMetric
 from gke_notebook.insight.node_pools import NodePool, PoolJob, jobs_on, lease_of, observe, provisioning_of
 from gke_notebook.insight.operations import OperationState, Stage, observe_operation
 from gke_notebook.insight.pool_story import (
@@ -18,7 +19,9 @@ from gke_notebook.insight.pool_story import (
     lease_warnings,
     pool_sentences,
     pools_of_nodes,
+    quota_sentences,
 )
+from gke_notebook.insight.quota import CloudQuota
 from gke_notebook.objects import Metadata, Node, OwnerReference, Pod, PodSpec, PodStatus
 from gke_notebook.request.node_pool import Place, build_node_pool
 from gke_notebook.session.node_pools import NodePoolPlan
@@ -176,6 +179,24 @@ def test_the_story_is_escaped_and_complete() -> None:
     view = story_view("mine", told)
     assert "<script>" not in view.html
     assert "error: <script>" in view.text
+
+
+def test_quota_is_told_in_nodes() -> None:
+    quotas = [
+        CloudQuota(QuotaMetric("NVIDIA_L4_GPUS"), "us-central1", 16, 11),
+        CloudQuota(QuotaMetric("NVIDIA_L4_GPUS"), "us-east1", 1, 1),
+        CloudQuota(QuotaMetric("GPUS_ALL_REGIONS"), "", 32),
+        CloudQuota(QuotaMetric("PREEMPTIBLE_NVIDIA_L4_GPUS"), "us-central1", 8, 8),
+    ]
+    pool = observe(raw())
+    assert list(quota_sentences(pool, quotas, "us-central1")) == [
+        "quota: NVIDIA_L4_GPUS, 11 of 16 used: enough for 2 more nodes",
+        "quota: GPUS_ALL_REGIONS, 32 at most",
+    ]
+    [spot] = quota_sentences(observe(raw(config={"spot": True})), quotas[3:], "us-central1")
+    assert spot == "quota: PREEMPTIBLE_NVIDIA_L4_GPUS, 8 of 8 used: enough for no more nodes"
+    [reserved] = quota_sentences(replace(pool, provisioning="reservation"), quotas, "us-central1")
+    assert "the reservation" in reserved
 
 
 def test_the_autoscaler_is_quoted() -> None:
