@@ -14,7 +14,7 @@ from gke_notebook.sandbox.autoscaler.fitting import Kind, Room, estimate, place
 from gke_notebook.sandbox.autoscaler.groups import FLEX_WAIT, REGISTER_SECONDS, TPU_WAIT, Group, of_pool, room
 from gke_notebook.sandbox.autoscaler.scale_down import Candidate, blocking, find
 from gke_notebook.sandbox.autoscaler.scale_up import AT_MAXIMUM, IN_BACKOFF, Decision, decide
-from gke_notebook.sandbox.autoscaler.view import Machine, View, is_unschedulable, of_specs
+from gke_notebook.sandbox.autoscaler.view import Machine, View, is_unschedulable, machines, of_specs
 from gke_notebook.sandbox.controllers.pod_requirements import Requirements
 from gke_notebook.sandbox.controllers.scheduling import NodeState
 from gke_notebook.sandbox.gke import pool_rules
@@ -367,3 +367,12 @@ def test_pools_without_autoscaling_and_those_that_go_are_no_groups() -> None:
     assert [(group.pool, group.target) for group in view.groups.values()] == [("a", 2)]
     (group,) = view.groups.values()
     assert room(group, [group]) == 2
+
+
+def test_a_node_that_takes_no_pods_yet_is_still_waited_for() -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    new = {"metadata": {"name": "n"}, "spec": {"taints": [{"key": "node.kubernetes.io/not-ready"}]}, "status": ready}
+    listed = [{"name": "n", "currentAction": "NONE"}, {"name": "m", "currentAction": "CREATING"}]
+    listed.append({"name": "gone", "currentAction": "DELETING"})
+    assert machines(listed, [new]) == [Machine("n", registered=True), Machine("m")]
+    assert machines(listed, [{**new, "spec": {}}]) == [Machine("m")]

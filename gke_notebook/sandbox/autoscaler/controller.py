@@ -87,7 +87,7 @@ class Autoscaler:
                 self._wake.set()
 
     def _node_changed(self, node: Object | None, previous: Object | None) -> None:
-        if node is None or previous is None or is_true(node, "Ready") != is_true(previous, "Ready"):
+        if node is None or previous is None or view.started(node) != view.started(previous):
             self._wake.set()
 
     def _pod_changed(self, pod: Object | None, previous: Object | None) -> None:

@@ -11,7 +11,7 @@ from gke_notebook.sandbox.autoscaler.scale_down import TO_BE_DELETED, Candidate
 from gke_notebook.sandbox.autoscaler.status import Counts
 from gke_notebook.sandbox.controllers.meta import TERMINAL, find_condition, is_deleting, is_true, phase
 from gke_notebook.sandbox.controllers.pod_requirements import Requirements
-from gke_notebook.sandbox.controllers.scheduling import NodeState
+from gke_notebook.sandbox.controllers.scheduling import NOT_READY_TAINT, NodeState
 from gke_notebook.sandbox.gke import shapes
 
 Object = dict[str, Any]
@@ -56,7 +56,7 @@ class View:
         Args:
             group: its name.
         """
-        return [node for node in self.nodes.get(group, ()) if is_true(node, "Ready") and not leaving(node)]
+        return [node for node in self.nodes.get(group, ()) if started(node) and not leaving(node)]
 
     def counts(self, group: str, candidates: Iterable[str], late: int) -> Counts:
         """Count the nodes of a group.
@@ -86,6 +86,16 @@ def leaving(node: Object) -> bool:
     """
     taints = (node.get("spec") or {}).get("taints") or ()
     return is_deleting(node) or any(taint.get("key") == TO_BE_DELETED for taint in taints)
+
+
+def started(node: Object) -> bool:
+    """Say whether a node is ready and takes pods: its first taint goes some seconds after it has become ready.
+
+    Args:
+        node: the node.
+    """
+    taints = (node.get("spec") or {}).get("taints") or ()
+    return is_true(node, "Ready") and all(taint.get("key") != NOT_READY_TAINT["key"] for taint in taints)
 
 
 def of_specs(specs: Iterable[Object], managers: Mapping[str, Object], nodes: Iterable[Object]) -> View:
@@ -124,7 +134,7 @@ def machines(listed: Iterable[Object], nodes: Iterable[Object]) -> list[Machine]
         listed: the group's managed instances.
         nodes: the group's nodes.
     """
-    there = {node["metadata"]["name"]: is_true(node, "Ready") for node in nodes}
+    there = {node["metadata"]["name"]: started(node) for node in nodes}
     found = []
     for one in listed:
         name = one["name"]
