@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gke_notebook import catalog
@@ -32,7 +32,7 @@ def tell(session: Session, api: NodePoolApi, pool: NodePool) -> tuple[str, ...]:
         pool: as it stands.
     """
     now = time.time()
-    operations = [observe_operation(one) for one in api.operations(pool.name)[:_OPERATIONS]]
+    operations = [observe_operation(one) for one in _since_creation(api.operations(pool.name))][:_OPERATIONS]
     raw = api.get(pool.name) or {}
     groups = [str(url).rpartition("/")[2] for url in raw.get("instanceGroupUrls") or ()]
     found = list(pool_sentences(pool, operations, now))
@@ -43,6 +43,14 @@ def tell(session: Session, api: NodePoolApi, pool: NodePool) -> tuple[str, ...]:
     found += session.call(lambda client: _autoscaler(client, groups)) if pool.autoscaling else []
     found += session.call(lambda client: _events(client, session.namespace, pool.name, groups))
     return tuple(found)
+
+
+def _since_creation(operations: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    """Leave out the operations of an earlier pool of the same name; the newest come first."""
+    for one in operations:
+        yield one
+        if one.get("operationType") == "CREATE_NODE_POOL":
+            return
 
 
 async def _autoscaler(client: Client, groups: Iterable[str]) -> list[str]:

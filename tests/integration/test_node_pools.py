@@ -16,7 +16,7 @@ from gke_notebook.objects import Container, Metadata, Node, Pod, PodSpec, PodSta
 from gke_notebook.sandbox.gke import container, wire
 from gke_notebook.sandbox.gke.faults import Fault
 from gke_notebook.session import operation as operations
-from gke_notebook.session import pool_changes
+from gke_notebook.session import pool_changes, pool_story
 from gke_notebook.session.operation import NodePoolFailed
 from tests.support.google import Google, google
 from tests.support.pool_session import node_pools
@@ -363,3 +363,9 @@ async def test_a_wrong_token_is_said_without_showing_it() -> None:
     text, _ = await with_cloud(work)
     assert "the Google credentials are no longer good" in text
     assert "not-the-token" not in text
+
+
+def test_what_was_done_to_an_earlier_pool_of_the_name_is_not_told() -> None:
+    kinds = ["SET_NODE_POOL_SIZE", "CREATE_NODE_POOL", "DELETE_NODE_POOL", "CREATE_NODE_POOL"]
+    told = pool_story._since_creation([{"operationType": kind} for kind in kinds])
+    assert [one["operationType"] for one in told] == kinds[:2]
