@@ -7,6 +7,7 @@ ids of quotas are those seen in public reports (``GPUS-PER-GPU-FAMILY-per-projec
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -68,10 +69,11 @@ def quota_id(metric: str) -> str:
 
 
 def _compute(target: Target, region: str) -> Iterator[CloudQuota]:
-    api = target.rest("compute")
     root = f"/compute/v1/projects/{target.project}"
-    for path, where in ((f"{root}/regions/{region}", region), (root, "")):
-        for quota in api.call("GET", path).get("quotas") or ():
+    with contextlib.closing(target.rest("compute")) as api:
+        answers = [(api.call("GET", path), where) for path, where in ((f"{root}/regions/{region}", region), (root, ""))]
+    for answer, where in answers:
+        for quota in answer.get("quotas") or ():
             metric = str(quota.get("metric", ""))
             if _counts_accelerators(metric) and (where or metric == ALL_REGIONS):
                 yield CloudQuota(
@@ -85,17 +87,17 @@ def _counts_accelerators(metric: str) -> bool:
 
 
 def _families(target: Target, region: str) -> Iterator[CloudQuota]:
-    api = target.rest("cloudquotas")
     parent = f"/v1/projects/{target.project}/locations/global/services/compute.googleapis.com/quotaInfos"
-    for metric, dimension in _FAMILIES.items():
-        for name in (metric, _PREEMPTIBLE + metric):
-            try:
-                info = api.call("GET", f"{parent}/{quota_id(name)}")
-            except CloudError as error:
-                if error.status == 404:
-                    continue  # this project has no such quota
-                raise
-            yield from _of_info(info, name, dimension, region)
+    with contextlib.closing(target.rest("cloudquotas")) as api:
+        for metric, dimension in _FAMILIES.items():
+            for name in (metric, _PREEMPTIBLE + metric):
+                try:
+                    info = api.call("GET", f"{parent}/{quota_id(name)}")
+                except CloudError as error:
+                    if error.status == 404:
+                        continue  # this project has no such quota
+                    raise
+                yield from _of_info(info, name, dimension, region)
 
 
 def _of_info(info: Mapping[str, Any], metric: str, dimension: str, region: str) -> Iterator[CloudQuota]:

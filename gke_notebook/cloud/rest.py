@@ -119,6 +119,10 @@ class Rest:
             if not token:
                 return
 
+    def close(self) -> None:
+        """Give the connections back; nothing can be called after it."""
+        self._session.close()
+
     def _send(self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None) -> Any:
         import google.auth.exceptions
         import requests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from gke_notebook import objects
 from gke_notebook.cluster.client import Client
@@ -13,6 +13,7 @@ from gke_notebook.cluster.reflector import Key, Reflector
 from gke_notebook.cluster.resources import EVENTS, JOBS, JOBSETS, NODES, PODS, Resource
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 _Id = tuple[str, str | None, str, str, Any]
 
 TYPES: dict[str, Any] = {
@@ -25,6 +26,16 @@ TYPES: dict[str, Any] = {
 """What the objects of a resource are decoded to, by kind; plain dicts where nothing is named."""
 
 
+class Listener(Protocol[T_contra]):
+    """Who is told of every change of a collection."""
+
+    def replaced(self, objects: Mapping[Key, T_contra], /) -> None:
+        """Take a new list."""
+
+    def changed(self, key: Key, value: T_contra | None, previous: T_contra | None, /) -> None:
+        """Take one object that was added, changed (it had a previous value) or removed (it has no value)."""
+
+
 class Collection(Generic[T]):
     """A collection of the cluster as the cache knows it now; `Cache.open` makes it, `release` gives it back.
 
@@ -35,6 +46,7 @@ class Collection(Generic[T]):
         self._reflector = reflector
         self._notifier = Notifier(interval)
         self._error: Exception | None = None
+        self._listeners: list[Listener[T]] = []
         reflector.handler = self
         reflector.failed = self._failed
         reflector.recovered = self._recovered
@@ -85,12 +97,25 @@ class Collection(Generic[T]):
         """
         return self._notifier.subscribe(callback)
 
-    def replaced(self, objects: Mapping[Key, T]) -> None:  # noqa: ARG002 - the reflector's protocol
+    def listen(self, listener: Listener[T]) -> None:
+        """Have every list and every event told at once, for sums that are kept up to date; what is there comes first.
+
+        Args:
+            listener: called on the event loop; it must not block.
+        """
+        self._listeners.append(listener)
+        listener.replaced(self.objects)
+
+    def replaced(self, objects: Mapping[Key, T]) -> None:
         """Take a new list (for the reflector)."""
+        for listener in self._listeners:
+            listener.replaced(objects)
         self._notifier.changed()
 
-    def changed(self, key: Key, value: T | None, previous: T | None) -> None:  # noqa: ARG002 - the reflector's protocol
+    def changed(self, key: Key, value: T | None, previous: T | None) -> None:
         """Take one event (for the reflector)."""
+        for listener in self._listeners:
+            listener.changed(key, value, previous)
         self._notifier.changed()
 
     def start(self) -> None:

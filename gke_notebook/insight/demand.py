@@ -14,6 +14,7 @@ from gke_notebook.objects import Manifest, Taint
 GPU, TPU = "nvidia.com/gpu", "google.com/tpu"
 POOL_LABEL = "cloud.google.com/gke-nodepool"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+TOLERANCE = 1e-6  # a float's error must not cost a pod: 0.1 + 0.2 is a little more than 0.3
 _EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 _REPELS = {"NoSchedule", "NoExecute"}
 
@@ -213,8 +214,7 @@ def room(wanted: Demand, free: Amounts) -> int:
     most = int(free.get("pods", wanted.pods))
     for resource, number in wanted.requests.items():
         if number > 0:
-            # A float's error must not cost a pod: 0.1 + 0.2 is a little more than 0.3.
-            most = min(most, int((free.get(resource, 0.0) + 1e-6) / number))
+            most = min(most, int((free.get(resource, 0.0) + TOLERANCE) / number))
     return max(0, most)
 
 
@@ -226,6 +226,6 @@ def too_large(wanted: Demand, allocatable: Amounts) -> tuple[str, float, float] 
         allocatable: of an idle node.
     """
     for resource, number in wanted.requests.items():
-        if number > allocatable.get(resource, 0.0) + 1e-6:
+        if number > allocatable.get(resource, 0.0) + TOLERANCE:
             return resource, number, allocatable.get(resource, 0.0)
     return None

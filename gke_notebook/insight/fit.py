@@ -12,12 +12,12 @@ from dataclasses import replace
 from gke_notebook import catalog
 from gke_notebook.catalog.quota_metrics import QuotaMetric, quota_metrics
 from gke_notebook.insight import ask as asking
-from gke_notebook.insight.demand import POOL_LABEL, Demand, amount_of, room, too_large, why_not_on
+from gke_notebook.insight.demand import POOL_LABEL, TOLERANCE, Demand, amount_of, room, why_not_on
 from gke_notebook.insight.pools import ACCELERATOR_LABEL, COUNT_LABEL, PROVISIONING_LABEL, ZONE_LABEL, Pool, whole
 from gke_notebook.insight.quota import Limit, cloud_limits, namespace_limits, outside, queue_limits, unnamed
 from gke_notebook.insight.unfit import cannot, free_sentence, growth_sentence
 from gke_notebook.insight.world import Fit, Growth, Search, World
-from gke_notebook.objects import Node
+from gke_notebook.objects import Node, Taint
 
 _TPU_LABEL = "cloud.google.com/gke-tpu-accelerator"
 _CLASS_LABEL = "cloud.google.com/compute-class"
@@ -106,35 +106,49 @@ def _placed(wanted: Demand, world: World) -> Fit:
 
 
 def _free(wanted: Demand, world: World, search: Search) -> None:
-    """Count the pods that have room on the nodes as they are."""
+    """Count the pods that have room on the nodes as they are; where each may stand anywhere, until there are enough."""
+    selector, found = wanted.selector.items(), 0
+    needed = [(name, number) for name, number in wanted.requests.items() if number > 0]
+    may: dict[tuple[Taint, ...], bool] = {}  # few kinds of nodes have many nodes
     for node in world.nodes or ():
         labels = node.metadata.labels
-        if not _could(wanted, labels):  # the quick look: nearly all nodes of a large cluster end here
+        if not selector <= labels.items():  # nearly all nodes of a large cluster end here
             continue
-        if why_not_on(wanted, labels, node.spec.taints):
+        taints = node.spec.taints
+        if taints not in may:
+            may[taints] = not why_not_on(Demand(0, tolerations=wanted.tolerations), {}, taints)
+        if not may[taints] or (wanted.terms and why_not_on(wanted, labels, ())):
             continue
         search.matching += 1
-        idle = {name: amount_of(value) for name, value in node.status.allocatable.items()}
-        large = too_large(wanted, idle)
-        if large is not None:
-            if search.largest is None or large[2] > search.largest[2]:
-                search.largest = large
-            continue
-        search.fixed = search.fixed or labels.get(POOL_LABEL, "")
-        if node.spec.unschedulable or not _ready(node):
-            continue
-        used = world.used.get(node.metadata.name)
-        free = idle if not used else {name: number - used.get(name, 0.0) for name, number in idle.items()}
-        slots = room(wanted, free)
-        if slots:
-            search.free_nodes += 1
+        slots, fits_idle = _slots(needed, node, world.used.get(node.metadata.name), search)
+        if fits_idle:
+            search.fixed = search.fixed or labels.get(POOL_LABEL, "")
+        if slots and not node.spec.unschedulable and _ready(node):
             pool = labels.get(POOL_LABEL, "")
+            search.free_nodes += 1
             search.pools[pool] = search.pools.get(pool, 0) + slots
+            found += slots
+            if found >= wanted.pods and not wanted.group:
+                break
     search.free = _in_groups(wanted, search.pools)
 
 
-def _could(wanted: Demand, labels: Mapping[str, str]) -> bool:
-    return all(labels.get(key) == value for key, value in wanted.selector.items())
+def _slots(
+    needed: Sequence[tuple[str, float]], node: Node, used: Mapping[str, float] | None, search: Search
+) -> tuple[int, bool]:
+    """Count the pods that have room on a node, and say whether one would if it were idle."""
+    whole, most = node.status.allocatable, 10**6
+    used = used or {}
+    if "pods" in whole:
+        most = int(amount_of(whole["pods"]) - used.get("pods", 0.0))
+    for name, number in needed:
+        have = amount_of(whole.get(name, 0))
+        if number > have + TOLERANCE:
+            if search.largest is None or have > search.largest[2]:
+                search.largest = name, number, have
+            return 0, False
+        most = min(most, int((have - used.get(name, 0.0) + TOLERANCE) / number))
+    return max(0, most), True
 
 
 def _ready(node: Node) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from gke_notebook import names
-from gke_notebook.insight.reasons import FAILED_ZONES, event_time
+from gke_notebook.insight.reasons import FAILED_ZONES, event_order
 from gke_notebook.insight.rungs import Ladder, decode, encode
 from gke_notebook.insight.state import JobState
 from gke_notebook.insight.text import duration, one_line
@@ -77,7 +77,10 @@ def trouble(waiting: Iterable[Pod], events: Mapping[str, Sequence[Event]]) -> st
             if event.reason in _SCALE_EVENTS and event.involved_object.uid in {"", pod.metadata.uid}
         ]
         if own:
-            newest.append(max(own, key=event_time))
+            last = max(own, key=event_order)
+            failures = [event for event in own if event.reason == "FailedScaleUp"]
+            # Once a group has failed, the autoscaler only says that it waits; what failed says more.
+            newest.append(max(failures, key=event_order) if failures and last.reason != "TriggeredScaleUp" else last)
     failed = next((event for event in newest if event.reason == "FailedScaleUp"), None)
     if failed is not None:
         match = FAILED_ZONES.search(failed.message)

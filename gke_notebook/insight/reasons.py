@@ -92,7 +92,7 @@ def newest(events: Iterable[Event], reasons: Iterable[str], containing: str = ""
     """
     wanted = set(reasons)
     found = [event for event in events if event.reason in wanted and containing in event.message]
-    return max(found, key=event_time, default=None)
+    return max(found, key=event_order, default=None)
 
 
 def event_time(event: Event) -> datetime:
@@ -102,6 +102,16 @@ def event_time(event: Event) -> datetime:
         event: the event.
     """
     return event.last_timestamp or event.event_time or event.metadata.creation_timestamp or _EARLIEST
+
+
+def event_order(event: Event) -> tuple[datetime, int]:
+    """Give what orders events: their times are whole seconds, within which the resource version decides.
+
+    Args:
+        event: the event.
+    """
+    version = event.metadata.resource_version
+    return event_time(event), int(version) if version.isascii() and version.isdigit() else 0
 
 
 def _unscheduled(pod: Pod, events: Sequence[Event], nodes: Sequence[Node]) -> tuple[str, str]:

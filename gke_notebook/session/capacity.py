@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from gke_notebook.cluster.cache import Cache, Collection
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import PODS, Resource
 from gke_notebook.errors import ApiError, GkeNotebookError, InvalidInput
-from gke_notebook.insight.demand import demand
+from gke_notebook.insight.demand import Amounts, demand
 from gke_notebook.insight.fit import fit
 from gke_notebook.insight.pools import pools_of
 from gke_notebook.insight.world import Fit, World
@@ -110,10 +111,10 @@ class Capacity:
             self._list(client, COMPUTE_CLASSES, None),
         )
         notes = []
-        used = {}
+        used: Mapping[str, Amounts] = {}
         if nodes is not None:
-            pods = await self._bound_pods(client, namespace)
-            used = dict(self._usage.update(dict(pods.objects)))
+            await self._watch_pods(client, namespace)
+            used = self._usage.by_node
             if not self._all_pods:
                 notes.append("the pods of other namespaces are not visible to you: less may be free than is said")
         return World(
@@ -141,7 +142,7 @@ class Capacity:
             return []
         return found
 
-    async def _bound_pods(self, client: Client, namespace: str) -> Collection[BoundPod]:
+    async def _watch_pods(self, client: Client, namespace: str) -> None:
         if self._pods is None:
             watch = Check("watch", "pods")
             try:
@@ -150,8 +151,8 @@ class Capacity:
                 self._all_pods = False  # a server that does not say: our own pods are known in any case
             where = None if self._all_pods else namespace
             self._pods = self._cache.open(PODS, where, field_selector=NOT_ENDED, type_=BoundPod)
+            self._pods.listen(self._usage)
         await self._pods.synced(_SYNC_SECONDS)
-        return self._pods
 
     # -- Google Cloud
 
@@ -208,7 +209,8 @@ class Capacity:
 
 
 def _cluster(target: Target) -> Manifest:
-    return target.rest("container").call("GET", f"/v1/{target.name}")
+    with contextlib.closing(target.rest("container")) as api:
+        return api.call("GET", f"/v1/{target.name}")
 
 
 def _quotas(target: Target, region: str) -> tuple[tuple[CloudQuota, ...], tuple[str, ...]]:

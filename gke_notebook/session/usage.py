@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gke_notebook.insight.demand import Amounts, amount_of
+from gke_notebook.insight.demand import amount_of
 from gke_notebook.objects import ResourceRequirements
 
 NOT_ENDED = "status.phase!=Succeeded,status.phase!=Failed"
@@ -39,40 +39,41 @@ Key = tuple[str, str]
 
 
 class Usage:
-    """Adds up what is requested on each node; a pod that has not changed since the last time costs next to nothing."""
+    """Adds up what is requested on each node, change by change: a listener of a `cluster.cache.Collection`.
+
+    It belongs to the event loop; `by_node` may be read from any thread, node by node.
+    """
 
     def __init__(self) -> None:
-        self._pods: dict[Key, BoundPod] = {}
-        self._by_node: dict[str, dict[str, float]] = {}
+        self.by_node: dict[str, dict[str, float]] = {}
 
-    def update(self, pods: Mapping[Key, BoundPod]) -> Mapping[str, Amounts]:
-        """Take the pods as they are now.
+    def replaced(self, pods: Mapping[Key, BoundPod], /) -> None:
+        """Take every pod that has not ended.
 
         Args:
-            pods: every pod that has not ended, by namespace and name; an unchanged pod is the same object.
-
-        Returns:
-            What is requested, by the node's name and by resource; ``pods`` counts them.
+            pods: by namespace and name.
         """
-        seen = self._pods
-        if len(seen) != len(pods) or seen.keys() != pods.keys():
-            for key in seen.keys() - pods.keys():
-                self._add(seen.pop(key), -1.0)
-        for key, pod in pods.items():
-            before = seen.get(key)
-            if before is pod:
-                continue
-            if before is not None:
-                self._add(before, -1.0)
-            seen[key] = pod
+        self.by_node = {}
+        for pod in pods.values():
             self._add(pod, 1.0)
-        return self._by_node
+
+    def changed(self, _: Key, pod: BoundPod | None, previous: BoundPod | None, /) -> None:
+        """Take one change.
+
+        Args:
+            pod: as it is now, None when it is gone or has ended.
+            previous: as it was, None when it is new.
+        """
+        if previous is not None:
+            self._add(previous, -1.0)
+        if pod is not None:
+            self._add(pod, 1.0)
 
     def _add(self, pod: BoundPod, sign: float) -> None:
         node = pod.spec.node_name
         if not node:
             return
-        total = self._by_node.setdefault(node, {})
+        total = self.by_node.setdefault(node, {})
         total["pods"] = total.get("pods", 0.0) + sign
         for container in pod.spec.containers:
             # For an extended resource only the limit need be given (Kubernetes documentation, "Schedule GPUs").

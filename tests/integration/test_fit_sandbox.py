@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from gke_notebook.errors import InvalidInput
 from gke_notebook.session.capacity import LIMIT_RANGES, RESOURCE_QUOTAS
 from gke_notebook.session.job import Job
 from gke_notebook.session.session import Session
+from gke_notebook.widgets.job_card import job_view
 from tests.support.home import SandboxHome, sandbox_home
 
 # A session ends its event loop before TLS connections have said goodbye; a kernel never notices.
@@ -33,6 +35,7 @@ def session(home: SandboxHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sess
     monkeypatch.setenv("GKE_NOTEBOOK_HOME", str(home.directory))
     with opened(home) as found:
         yield found
+        del found
 
 
 class opened:
@@ -47,6 +50,8 @@ class opened:
 
     def __exit__(self, *_: object) -> None:
         self.session.close()
+        del self.session
+        gc.collect()  # while the warnings of it are expected
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
@@ -204,10 +209,13 @@ def test_another_kernel_goes_on(session: Session, home: SandboxHome) -> None:
     assert job.name == found.name
 
 
-def test_the_budget_of_a_rung(session: Session) -> None:
-    """Nothing is wrong with the first rung, but its time is over before a machine can boot."""
-    job: Job = session.apply(session.plan("hasty", "result = 1", fallback="spot:l4@1s, t4"))
+def test_every_rung_in_turn(session: Session) -> None:
+    """The first has no node pool, the second too few machines; what the autoscaler says of each stands in the card."""
+    plan = session.plan("in-turn", "result = 1", fallback="spot:t4, flex:t4@1s, t4", nodes=2)
+    job: Job = session.apply(plan)
     job.wait(60)
     ladder = job.state.ladder
     assert ladder is not None
-    assert ladder.tried in {(("spot:l4", "no machines in 1 s"),), ()}, "a machine may have come in time"
+    assert [words for words, _ in ladder.tried] == ["spot:t4", "flex:t4"]
+    assert all(why for _, why in ladder.tried)
+    assert job_view(job.state).text.count("ladder: ") == 3

@@ -95,8 +95,9 @@ def pod(name: str, selector: dict[str, str], node: str = "", **meta: Any) -> Pod
     return Pod(Metadata(name=name, uid=name, **meta), PodSpec(node, selector), PodStatus("Pending"))
 
 
-def event(about: str, reason: str, message: str, second: int = 0) -> Event:
+def event(about: str, reason: str, message: str, second: int = 0, version: str = "") -> Event:
     return Event(
+        metadata=Metadata(resource_version=version),
         involved_object=ObjectReference("Pod", about, uid=about), reason=reason, message=message,
         last_timestamp=NOW + timedelta(seconds=second),
     )  # fmt: skip
@@ -115,6 +116,14 @@ STOCKOUT = ("Node scale up in zones us-central1-a associated with this pod faile
          "1 max node group size reached"),
         ([pod("a", {"a": "spot"})],
          [event("a", "FailedScaleUp", STOCKOUT), event("a", "TriggeredScaleUp", "pod triggered", 5)], ""),
+        ([pod("a", {"a": "spot"})],
+         [event("a", "FailedScaleUp", STOCKOUT),
+          event("a", "NotTriggerScaleUp", "pod didn't trigger scale-up: 1 in backoff after failed scale-up", 5)],
+         "GCE out of resources in us-central1-a"),
+        # Events have whole seconds; within one, the version says which came later.
+        ([pod("a", {"a": "spot"})],
+         [event("a", "TriggeredScaleUp", "pod triggered", 0, "9"), event("a", "FailedScaleUp", STOCKOUT, 0, "10")],
+         "GCE out of resources in us-central1-a"),
         ([pod("a", {"a": "spot"}), pod("b", {"a": "spot"})],
          [event("a", "TriggeredScaleUp", "pod triggered"), event("b", "NotTriggerScaleUp", "x")], ""),
         # What is told of pods of another rung, of pods that go, or of pods that have a node, says nothing.
