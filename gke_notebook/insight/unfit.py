@@ -21,8 +21,9 @@ def free_sentence(search: Search) -> str:
         search: what was found.
     """
     places = [name for name in search.pools if name]
-    where = f" of {' and '.join(places[:3])}" if places and len(places) <= 3 else ""
-    return f"{count(search.free_nodes, 'node')}{where} {'has' if search.free_nodes == 1 else 'have'} room for it now"
+    if not places or len(places) > 3:
+        return "nodes that are there have room for it now"
+    return f"{' and '.join(places)} {'has' if len(places) == 1 else 'have'} room for it now"
 
 
 def growth_sentence(search: Search) -> str:

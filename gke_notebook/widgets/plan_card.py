@@ -14,6 +14,7 @@ from gke_notebook.specs import Program
 from gke_notebook.widgets.view import Markup, View, card, table, tag, text_table
 
 _KINDS = {"function": "functions", "class": "classes", "value": "values", "import": "imports"}
+FIT_CLASS = {"fits": "gke-ok", "fits after scale-up": "gke-busy", "cannot fit": "gke-bad", "unknown": "gke-wait"}
 _NAMES = 12  # names listed of one kind
 
 
@@ -51,12 +52,18 @@ def _html(plan: Plan, rows: Sequence[tuple[str, str]], objects: Sequence[tuple[s
         tag("span", plan.placement or _placement(plan), cls="gke-muted"),
         cls="gke-head",
     )
-    pairs = tag("dl", *(Markup(tag("dt", label) + tag("dd", value)) for label, value in rows))
+    pairs = tag(
+        "dl", *(Markup(tag("dt", label) + tag("dd", value, cls=_verdict(plan, label))) for label, value in rows)
+    )
     creates = tag("summary", f"creates {count(len(objects), 'object')} in namespace {plan.spec.namespace}:")
     made = tag("details", creates, table(("kind", "name", "what it is"), objects), open_=end and "open")
     notes = [tag("div", f"note: {note}", cls="gke-line gke-wait") for note in plan.notes]
     last = tag("div", tag("strong", end), cls="gke-line") if end else ""
     return card(head, pairs, made, *notes, last)
+
+
+def _verdict(plan: Plan, label: str) -> str:
+    return FIT_CLASS[plan.fit.verdict] if label == "fit" and plan.fit is not None else ""
 
 
 def _placement(plan: Plan) -> str:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gke_notebook.insight.quota import Limit
 from gke_notebook.insight.world import Fit
-from gke_notebook.widgets.plan_card import fit_rows
+from gke_notebook.widgets.plan_card import FIT_CLASS, fit_rows
 from gke_notebook.widgets.view import Markup, View, card, table, tag, text_table
 
 COLUMNS = ("kind", "name", "where", "used", "limit", "left", "takes", "binds", "note")
@@ -66,11 +66,19 @@ def quota_view(found: Shown) -> View:
     text = "\n".join([*lines, *(f"  note: {note}" for note in notes)])
     head = tag("div", tag("span", "QUOTA", cls="gke-kind"), Markup(" "), tag("span", where, cls="gke-name"),
                cls="gke-head")  # fmt: skip
-    pairs = tag("dl", *(Markup(tag("dt", label) + tag("dd", value)) for label, value in said)) if said else ""
+    pairs = (
+        tag("dl", *(Markup(tag("dt", label) + tag("dd", value, cls=_verdict(found, label))) for label, value in said))
+        if said
+        else ""
+    )
     marked = [_marked(row, limit) for row, limit in zip(rows, limits, strict=True)]
     body = table(header, marked, cls="gke-tall") if rows else tag("div", nothing)
     remarks = [tag("div", f"note: {note}", cls="gke-line gke-wait") for note in notes]
     return View(text, card(head, pairs, body, *remarks))
+
+
+def _verdict(found: Shown, label: str) -> str:
+    return FIT_CLASS[found.fit.verdict] if label == "fit" and found.fit is not None else ""
 
 
 def records(found: Shown) -> Iterable[dict[str, object]]:

@@ -7,14 +7,14 @@ from typing import Protocol
 
 from gke_notebook.insight.text import count, duration
 from gke_notebook.insight.world import Fit
+from gke_notebook.widgets.plan_card import FIT_CLASS
 from gke_notebook.widgets.view import Markup, View, card, table, tag, text_table
 
 COLUMNS = (
     "option", "asked", "machine", "nodes", "provisioning", "usd_hour", "max_usd", "wait_seconds", "wait", "risk",
     "verdict", "fit", "price_note",
 )  # fmt: skip
-_HEADER = ("write", "machine", "USD/h", "at most", "likely wait", "risk", "fit")
-_CLASS = {"fits": "gke-ok", "fits after scale-up": "gke-busy", "cannot fit": "gke-bad", "unknown": "gke-wait"}
+_HEADER = ("write", "machine", "USD/h", "at most", "fit", "likely wait", "why, and what may go wrong")
 
 
 class Shown(Protocol):
@@ -132,13 +132,15 @@ def _row(row: Shown) -> tuple[str, ...]:
     machine = f"{row.nodes} x {row.machine}" if row.machine else count(row.nodes, "node")
     option = f"{row.option} (asked)" if row.asked else row.option
     if row.fit is None:
-        return (option, machine, "-", "-", "-", "-", row.why_not)
+        return (option, machine, "-", "-", "cannot be had", "-", row.why_not)
     price = "?" if row.usd_hour is None else f"{row.usd_hour:.2f}"
     most = "?" if row.most is None else f"{row.most:.2f}"
-    return (option, machine, price, most, row.wait, row.risk, str(row.fit))
+    wait = "-" if row.fit.verdict == "cannot fit" else row.wait.partition(":")[0]
+    words = [row.fit.sentence, row.wait.partition(": ")[2], f"risk: {row.risk}" if row.risk else ""]
+    return (option, machine, price, most, row.fit.verdict, wait, "; ".join(filter(None, words)))
 
 
 def _marked(cells: tuple[str, ...], row: Shown) -> tuple[str, ...]:
     first = tag("strong", cells[0]) if row.asked else cells[0]
-    kind = _CLASS[row.fit.verdict] if row.fit is not None else "gke-bad"
-    return (first, *cells[1:-1], tag("span", cells[-1], cls=kind))
+    kind = FIT_CLASS[row.fit.verdict] if row.fit is not None else "gke-bad"
+    return (first, *cells[1:4], tag("span", cells[4], cls=kind), *cells[5:])
