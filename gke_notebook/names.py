@@ -21,7 +21,7 @@ NODES_PER_SLICE = "gke-notebook.dev/nodes-per-slice"  # of a JobSet and its pods
 LADDER = "gke-notebook.dev/ladder"  # of a Job: the ways its machines are to be had, and where it stands
 SIMULATED = "gke-notebook.dev/simulated"  # label "true" on a node whose accelerators are pretended
 
-# Node pools: labels of the nodes, and of Compute Engine, whose keys have neither dots nor slashes ("Labeling resources").
+# Node pools: labels of nodes, and of Compute Engine, whose keys have neither dots nor slashes ("Labeling resources").
 LEASE = "gke-notebook.dev/lease-until"  # seconds since 1970
 RESOURCE_LEASE = "gke-notebook-lease-until"
 RESOURCE_OWNER = "gke-notebook-owner"
