@@ -139,7 +139,7 @@ def change(live: Manifest, ladder: Ladder, now: datetime) -> Manifest:
         pod["affinity"] = affinity
     job["spec"]["suspend"] = False
     annotations = job["metadata"].setdefault("annotations", {})
-    annotations[names.LADDER] = encode(replace(ladder, since=now))
+    annotations[names.LADDER] = encode(replace(ladder, since=now, moving=False))
     if rung.usd_hour is not None:
         annotations[names.PRICE] = f"{rung.usd_hour:.4f}"
     else:

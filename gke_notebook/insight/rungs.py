@@ -48,6 +48,7 @@ class Ladder:
         since: when it was begun, None before the job exists.
         tried: those that failed, each with the reason.
         settled: whether machines were had, or the ladder was given up, so that nothing more is tried.
+        moving: whether the job is suspended by the ladder, and not by anybody else, to go on where it stands now.
         note: what went wrong with the ladder itself, empty as a rule.
         trouble: why the present rung will not do, as observed; it stands in no annotation.
     """
@@ -57,6 +58,7 @@ class Ladder:
     since: datetime | None = None
     tried: tuple[tuple[str, str], ...] = ()
     settled: bool = False
+    moving: bool = False
     note: str = ""
     trouble: str = ""
 
@@ -103,6 +105,7 @@ def decode(text: str) -> Ladder | None:
             since if since is None or since.tzinfo else since.replace(tzinfo=timezone.utc),
             tuple((str(words), str(why)) for words, why in found.get("tried") or ()),
             bool(found.get("settled")),
+            bool(found.get("moving")),
             str(found.get("note") or ""),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -119,5 +122,11 @@ def moved(ladder: Ladder, why: str, now: datetime) -> Ladder:
         now: the time, aware.
     """
     return replace(
-        ladder, at=ladder.at + 1, since=now, tried=(*ladder.tried, (ladder.rung.words, why)), trouble="", note=""
+        ladder,
+        at=ladder.at + 1,
+        since=now,
+        tried=(*ladder.tried, (ladder.rung.words, why)),
+        moving=True,
+        trouble="",
+        note="",
     )

@@ -21,6 +21,7 @@ from gke_notebook.cluster.cache import Cache
 from gke_notebook.cluster.client import Client
 from gke_notebook.cluster.resources import JOBS
 from gke_notebook.errors import ApiError, GkeNotebookError
+from gke_notebook.insight.demand import QUEUE_LABEL
 from gke_notebook.insight.ladder import change, step
 from gke_notebook.insight.rungs import Ladder, decode, encode, moved
 from gke_notebook.objects import Job, Manifest
@@ -95,6 +96,8 @@ class Ladders:
             return None
         if any(one.status == "True" and one.type in {"Complete", "Failed"} for one in job.status.conditions):
             return None
+        if QUEUE_LABEL in job.metadata.labels or (job.spec.suspend and not ladder.moving):
+            return None  # a queue, or somebody, has suspended it, and decides when it goes on
         if job.spec.suspend:
             self._begin(observer, key, functools.partial(go_on, self._cache.client, *key))
             return None
@@ -194,7 +197,9 @@ async def go_on(client: Client, namespace: str, name: str) -> None:
     while loop.time() < end:
         live = await client.get(JOBS, name, namespace)
         ladder = decode(live["metadata"].get("annotations", {}).get(names.LADDER, ""))
-        if ladder is None or not live["spec"].get("suspend") or names.CANCELLED in live["metadata"]["annotations"]:
+        if ladder is None or not ladder.moving or not live["spec"].get("suspend"):
+            return
+        if names.CANCELLED in live["metadata"]["annotations"]:
             return
         if not _is_still(live):
             await asyncio.sleep(_POLL_SECONDS)  # the Job's controller says when it is done; there is no other signal
@@ -228,7 +233,7 @@ async def _without_start(client: Client, live: Manifest, ladder: Ladder, namespa
             raise
         # Back to the rung it came from is not possible either; it waits where it was, and says what it needs.
         back = replace(
-            ladder, at=max(0, ladder.at - 1), tried=ladder.tried[:-1], settled=True,
+            ladder, at=max(0, ladder.at - 1), tried=ladder.tried[:-1], settled=True, moving=False,
             note=f"the next rung cannot be tried: you may not change jobs/status; ask for {_ROLE}",
         )  # fmt: skip
         with contextlib.suppress(ApiError):

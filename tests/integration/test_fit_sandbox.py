@@ -219,3 +219,17 @@ def test_every_rung_in_turn(session: Session) -> None:
     assert [words for words, _ in ladder.tried] == ["spot:t4", "flex:t4"]
     assert all(why for _, why in ladder.tried)
     assert job_view(job.state).text.count("ladder: ") == 3
+
+
+def test_a_job_that_somebody_else_has_suspended_stays_so(session: Session) -> None:
+    plan = session.plan("held", "print(1)", fallback="l4, t4")
+    plan.manifests[-1]["spec"]["suspend"] = True
+    job = session.apply(plan)
+
+    async def live(client: Client) -> dict[str, Any]:
+        return await client.get(JOBS, "held", "default")
+
+    until(lambda: (session.call(live).get("status") or {}).get("conditions"))
+    session.apply(session.plan("passes", "result = 1", fallback="l4, t4")).wait(60)  # the driver has looked meanwhile
+    assert session.call(live)["spec"]["suspend"] is True
+    job.cancel()

@@ -167,6 +167,10 @@ def test_how_a_job_is_changed() -> None:
     assert names.PRICE not in changed["metadata"]["annotations"]  # nobody knows it
     assert changed["metadata"]["annotations"]["kept"] == "yes"
     assert live["spec"]["suspend"] is True  # the given one stays as it is
+    moving = moved(ladder(), "stockout", NOW)
+    assert moving.moving
+    written = decode(change(live, moving, NOW)["metadata"]["annotations"][names.LADDER])
+    assert written == replace(moving, moving=False)
     assert change(live, ladder(1), NOW)["metadata"]["annotations"][names.PRICE] == "0.7000"
 
 
