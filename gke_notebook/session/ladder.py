@@ -33,7 +33,11 @@ _GONE_SECONDS = 120.0  # pods that are told to end have 25 s, and a lost node's 
 _POLL_SECONDS = 0.2
 _AGAIN_SECONDS = 5.0  # after a move that failed
 _TRIES = 5
-_ROLE = "rules: [{apiGroups: [batch], resources: [jobs/status], verbs: [patch, update]}] in a Role of the namespace"
+_ROLE = "rules: [{apiGroups: [batch], resources: [jobs/status], verbs: [update]}] in a Role of the namespace"
+NOT_ALLOWED = (
+    "you may not update jobs/status, which leaving a rung needs before Kubernetes 1.35: the job would stay on the "
+    f"first; ask for {_ROLE}"
+)
 
 
 class Ladders:
@@ -234,7 +238,7 @@ async def _without_start(client: Client, live: Manifest, ladder: Ladder, namespa
         # Back to the rung it came from is not possible either; it waits where it was, and says what it needs.
         back = replace(
             ladder, at=max(0, ladder.at - 1), tried=ladder.tried[:-1], settled=True, moving=False,
-            note=f"the next rung cannot be tried: you may not change jobs/status; ask for {_ROLE}",
+            note=f"the next rung cannot be tried: you may not update jobs/status; ask for {_ROLE}",
         )  # fmt: skip
         with contextlib.suppress(ApiError):
             await write(client, namespace, name, ladder, back, suspend=False)

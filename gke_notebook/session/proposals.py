@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gke_notebook import request
+from gke_notebook.cluster.access import Check, can_i
 from gke_notebook.errors import InvalidInput
 from gke_notebook.session import fallback, planning
+from gke_notebook.session.ladder import NOT_ALLOWED
 from gke_notebook.session.plan import Plan, new_run
 from gke_notebook.session.what_if import Choice, choices
 from gke_notebook.specs import TrainSpec
@@ -30,7 +33,11 @@ def plan(session: Session, name: str, cell: str, options: Mapping[str, Any]) -> 
     """
     proposer = _Proposer(session, name, cell, options)
     if options.get("fallback"):
-        return fallback.plan(options["fallback"], proposer.options, proposer.spec, proposer.plan)
+        made = fallback.plan(options["fallback"], proposer.options, proposer.spec, proposer.plan)
+        needed = Check("update", "jobs", "batch", made.spec.namespace, "status")
+        if session.call(lambda client: can_i(client, [needed]))[needed]:
+            return made
+        return replace(made, notes=(*made.notes, NOT_ALLOWED))
     return proposer.plan(proposer.spec(proposer.options))
 
 

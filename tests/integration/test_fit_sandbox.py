@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +13,8 @@ import pytest
 
 from gke_notebook.cluster import kubeconfig
 from gke_notebook.cluster.client import Client
-from gke_notebook.cluster.resources import JOBS, Resource
+from gke_notebook.cluster.connection import static_token
+from gke_notebook.cluster.resources import JOBS, SERVICE_ACCOUNTS, Resource
 from gke_notebook.errors import InvalidInput
 from gke_notebook.session.capacity import LIMIT_RANGES, RESOURCE_QUOTAS
 from gke_notebook.session.job import Job
@@ -233,3 +236,39 @@ def test_a_job_that_somebody_else_has_suspended_stays_so(session: Session) -> No
     session.apply(session.plan("passes", "result = 1", fallback="l4, t4")).wait(60)  # the driver has looked meanwhile
     assert session.call(live)["spec"]["suspend"] is True
     job.cancel()
+
+
+@pytest.mark.usefixtures("stockout")
+def test_without_the_right_to_move(session: Session) -> None:
+    """A user whose Role has jobs but not jobs/status is told so in the plan, and in the card of a job that stays."""
+
+    async def grant(client: Client) -> str:
+        await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "ada"}}, "default")
+        every = ["configmaps", "services", "pods", "events", "pods/log"]
+        rules = [{"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["*"]},
+                 {"apiGroups": [""], "resources": every, "verbs": ["*"]}]  # fmt: skip
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "trainer"}
+        subject = {"kind": "ServiceAccount", "name": "ada", "namespace": "default"}
+        group = "rbac.authorization.k8s.io"
+        await client.create(Resource(group, "v1", "roles", "Role"), {"metadata": {"name": "trainer"}, "rules": rules},
+                            "default")  # fmt: skip
+        binding = {"metadata": {"name": "trainer"}, "roleRef": role, "subjects": [subject]}
+        await client.create(Resource(group, "v1", "rolebindings", "RoleBinding"), binding, "default")
+        path = "/api/v1/namespaces/default/serviceaccounts/ada/token"
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        return str(json.loads(await client.request("POST", path, body=asked))["status"]["token"])
+
+    connection = dataclasses.replace(session.connection, token=static_token(session.call(grant)))
+    ada = Session(connection)
+    try:
+        ada.open()
+        plan = ada.plan("stays", "print(1)", fallback="spot:l4@1s, l4")
+        assert any("jobs/status" in note for note in plan.notes)
+        job = ada.apply(plan)
+        until(lambda: "jobs/status" in job_view(job.state).text)
+        assert job.state.ladder is not None
+        assert job.state.ladder.at == 0
+        job.cancel()
+    finally:
+        ada.close()
+    assert not any("jobs/status" in note for note in session.plan("may", "print(1)", fallback="spot:l4, l4").notes)
