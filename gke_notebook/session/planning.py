@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gke_notebook import catalog, manifests, names, request
 from gke_notebook.errors import InvalidInput
+from gke_notebook.insight.world import Growth
 from gke_notebook.manifests import ClusterFacts, gpudirect, placement
 from gke_notebook.manifests.facts import NOTHING_KNOWN
 from gke_notebook.manifests.hosts import host_of, slice_of
@@ -24,7 +25,12 @@ _MODELS = {"on-demand": "on demand", "spot": "spot", "flex-start": "flex-start",
 
 
 def make_plan(
-    spec: TrainSpec, *, context: str, nodes: Sequence[Node] | None, facts: ClusterFacts = NOTHING_KNOWN
+    spec: TrainSpec,
+    *,
+    context: str,
+    nodes: Sequence[Node] | None,
+    facts: ClusterFacts = NOTHING_KNOWN,
+    growth: Sequence[Growth] = (),
 ) -> Plan:
     """Give the plan of a job.
 
@@ -33,22 +39,23 @@ def make_plan(
         context: the name of the connection.
         nodes: the nodes of the cluster, None when we may not see them.
         facts: what the cluster is and serves.
+        growth: the node pools that grow for it, when none of its pods has room on a node that is there.
 
     Raises:
         InvalidInput: the program is too large to ship, or the cluster cannot do what is asked for.
     """
     _check_class(spec, facts)
     fitting = None if nodes is None else fitting_nodes(spec, nodes, facts)
-    price = estimate_price(spec, fitting, _location(spec, nodes))
+    price = grown_price(spec, growth, nodes or ()) or estimate_price(spec, fitting, _location(spec, nodes))
     spec = replace(spec, price_usd_hour=None if price is None else price.usd_hour)
-    notes = [*_notes(spec, fitting, facts), *request.notes(spec)]
+    notes = [*_notes(spec, nodes or (), fitting, facts, growth), *request.notes(spec)]
     if price is None:
         notes.append(_no_price(spec, fitting, _location(spec, nodes)))
     return Plan(
         spec=spec,
         manifests=manifests.render(spec, facts),
         context=context,
-        placement=placement_text(spec, fitting),
+        placement=placement_text(spec, fitting, [one.machine_type for one in growth]),
         price=price,
         notes=tuple(notes),
     )
@@ -98,6 +105,27 @@ def estimate_price(spec: TrainSpec, fitting: Sequence[Node] | None, location: st
     return price_of(spec, host_of(spec), location, spec.provisioning or "on-demand")
 
 
+def grown_price(spec: TrainSpec, growth: Sequence[Growth], nodes: Sequence[Node]) -> Price | None:
+    """Give the list price of a job whose machines all come by the growth of node pools of one kind, else None.
+
+    Args:
+        spec: the job.
+        growth: how the cluster grows.
+        nodes: the nodes that are there: where they are pretended, so are those that come.
+    """
+    kinds = {(one.machine_type, one.provisioning) for one in growth if one.machine_type}
+    if len(kinds) != 1 or not placement.accelerators(spec):
+        return None
+    [(name, model)] = kinds
+    label = catalog.accelerator(spec.accelerator.type).label if spec.accelerator else ""
+    try:
+        machine = catalog.attached(name, label, spec.accelerator.count if spec.accelerator else 0)
+    except InvalidInput:
+        return None
+    simulated = any(map(_is_simulated, nodes))
+    return price_of(spec, machine, growth[0].zone or _location(spec, nodes), model, simulated=simulated)
+
+
 def price_of(
     spec: TrainSpec, machine: catalog.MachineType | str | None, location: str, model: str, *, simulated: bool = False
 ) -> Price | None:
@@ -140,12 +168,13 @@ def _location(spec: TrainSpec, nodes: Sequence[Node] | None) -> str:
     return catalog.region_of(zone) if zone else DEFAULT_REGION
 
 
-def placement_text(spec: TrainSpec, fitting: Sequence[Node] | None) -> str:
+def placement_text(spec: TrainSpec, fitting: Sequence[Node] | None, coming: Sequence[str] = ()) -> str:
     """Say in one clause what the job asks for.
 
     Args:
         spec: the job.
         fitting: the nodes that can hold it, None when unknown.
+        coming: the machine types of the nodes that come for it, when no node is there.
     """
     nodes = f"{spec.nodes} node{'s' if spec.nodes > 1 else ''}"
     ranks = f"{spec.ranks} rank{'s' if spec.ranks > 1 else ''}"
@@ -159,6 +188,7 @@ def placement_text(spec: TrainSpec, fitting: Sequence[Node] | None) -> str:
         slices = f"{spec.slices} x {spec.tpu.type} {shape.text}, "
         each = f"{shape.chips_per_host} chip{'s' if shape.chips_per_host > 1 else ''}, {each}"
     types = sorted({node.metadata.labels.get(MACHINE_TYPE_LABEL, "") for node in fitting or ()} - {""})
+    types = types or sorted(set(coming) - {""})
     if not types and (machine := host_of(spec)) is not None and placement.accelerators(spec):
         types = [machine.name]
     on = f" on {' or '.join(types)}" if types else ""
@@ -169,19 +199,32 @@ def placement_text(spec: TrainSpec, fitting: Sequence[Node] | None) -> str:
     return f"{slices}{nodes}, {ranks} ({each} each){on}{how}"
 
 
+def _is_simulated(node: Node) -> bool:
+    return node.metadata.labels.get(names.SIMULATED) == "true"
+
+
 def _check_class(spec: TrainSpec, facts: ClusterFacts) -> None:
     if not spec.compute_class or facts.compute_classes is None:
         return
     request.check_class_exists(spec.compute_class, [found.name for found in facts.compute_classes])
 
 
-def _notes(spec: TrainSpec, fitting: Sequence[Node] | None, facts: ClusterFacts) -> Iterable[str]:
+def _notes(
+    spec: TrainSpec,
+    nodes: Sequence[Node],
+    fitting: Sequence[Node] | None,
+    facts: ClusterFacts,
+    growth: Sequence[Growth],
+) -> Iterable[str]:
     wanted = placement.accelerators(spec)
+    pretended = (
+        all(map(_is_simulated, fitting)) if fitting else bool(growth and wanted) and any(map(_is_simulated, nodes))
+    )
     if fitting is None:
         yield "the cluster's nodes are not visible to you: whether one fits shows when the job waits"
-    elif not fitting and wanted:
+    elif not fitting and wanted and not growth:
         yield _none_fits(spec, facts)
-    elif fitting and all(node.metadata.labels.get(names.SIMULATED) == "true" for node in fitting):
+    elif pretended:
         yield "simulated: the accelerators are pretended, the processes run on this machine, and nothing is billed"
     machine = host_of(spec)
     if machine is not None and wanted and not spec.provisioning and not fitting and not spec.compute_class:

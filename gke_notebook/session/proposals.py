@@ -88,4 +88,10 @@ class _Proposer:
         self._looked = True  # of several plans at once, the first has looked
         facts = session.facts.of(spec, nodes)
         made = planning.make_plan(spec, context=session.context, nodes=nodes, facts=facts)
-        return session.capacity.fitted(made, nodes)
+        fitted = session.capacity.fitted(made, nodes)
+        if fitted.fit is None or fitted.fit.free or not fitted.fit.growth:
+            return fitted
+        # Now it is known which machines come; they need not be the smallest that would do.
+        grown = fitted.fit.growth
+        made = planning.make_plan(spec, context=session.context, nodes=nodes, facts=facts, growth=grown)
+        return replace(made, fit=fitted.fit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gke_notebook import catalog, names
+from gke_notebook.insight.world import Growth
 from gke_notebook.objects import Condition, Container, Metadata, Node, NodeStatus, Pod, PodSpec, ResourceRequirements
 from gke_notebook.session import planning
 from gke_notebook.session.status import features, free_accelerators, is_ready
@@ -59,6 +60,22 @@ def test_spot_and_simulated_nodes_are_said_to_be() -> None:
     assert plan.price.simulated
     assert "spot" in plan.price.basis
     assert any("nothing is billed" in note for note in plan.notes)
+
+
+def test_machines_that_come_are_priced_as_what_they_are() -> None:
+    full = node("t4", "n1-standard-8", gpus=1, label="nvidia-tesla-t4", **{names.SIMULATED: "true"})
+    growth = [Growth("l4-spot", 0, 2, "g2-standard-8", "spot", "us-central1-a")]
+    plan = planning.make_plan(spec(L4), context="here", nodes=[full], growth=growth)
+    listed = catalog.price("g2-standard-8", "us-central1", spot=True)
+    assert listed is not None
+    assert plan.price is not None
+    assert plan.price.usd_hour == pytest.approx(2 * listed.usd_hour)
+    assert plan.price.simulated
+    assert "on g2-standard-8" in plan.placement
+    assert not any("wait until" in note for note in plan.notes)
+    assert any("pretended" in note for note in plan.notes)
+    other = Growth("other", 0, 1, "g2-standard-4", "spot", "us-central1-a")
+    assert planning.grown_price(spec(L4), [*growth, other], [full]) is None, "two kinds have no one price"
 
 
 def test_the_cheapest_fitting_machine_counts() -> None:
