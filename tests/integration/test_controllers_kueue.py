@@ -86,8 +86,8 @@ async def test_queues_go_on_after_a_restart():
         async with running(connection):
 
             async def counts() -> tuple[int, int]:
-                status = (await client.get(kueue.CLUSTER_QUEUES, "cq"))["status"]
-                return status["pendingWorkloads"], status["admittedWorkloads"]
+                status = (await client.get(kueue.CLUSTER_QUEUES, "cq")).get("status") or {}
+                return status.get("pendingWorkloads", -1), status.get("admittedWorkloads", -1)
 
             await _until(counts, (2, 1))
             assert started((await client.list(JOBS, "default"))["items"]) == {"a"}

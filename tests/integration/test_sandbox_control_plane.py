@@ -25,7 +25,7 @@ pytestmark = [
 ]
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
-GIVEN = {"Service default/kubernetes"} | {
+GIVEN = {"Service default/kubernetes", "ConfigMap kube-system/cluster-autoscaler-status"} | {
     f"ConfigMap {namespace}/{name}"
     for namespace in ("default", "kube-node-lease", "kube-public", "kube-system", "jobset-system", "kueue-system")
     for name in (
