@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+from collections.abc import Collection
 
 from gke_notebook import catalog
 from gke_notebook.insight.demand import Demand
@@ -111,25 +112,31 @@ def of_pools(wanted: Demand) -> str:
     return "make a node pool, or ask whoever may (container.clusters.update)" if create_pool(wanted) else ""
 
 
-def create_pool(wanted: Demand) -> str:
+def create_pool(wanted: Demand, taken: Collection[str] = ()) -> str:
     """Give the line that makes a node pool for the job, empty where that cannot be told from what it asks.
 
     Args:
         wanted: what the job asks for.
+        taken: names of the node pools that are there.
     """
     found = catalog.by_label(wanted.selector.get(ACCELERATOR_LABEL, ""))
     _, each = wanted.accelerators
     selector = wanted.selector
     words = ["%gke_nodepool", "create"]
     if found is not None and each:
-        words += [found.name, "--gpu", f"{found.name}:{each}"]
+        words += [_free(found.name, taken), "--gpu", f"{found.name}:{each}"]
     else:
         kind = catalog.tpu_by_label(selector.get(catalog.TPU_LABEL, ""))
         topology = selector.get(catalog.TOPOLOGY_LABEL, "")
         if kind is None or not topology:
             return ""
-        return " ".join([*words, kind.name, "--tpu", f"{kind.name}:{topology}", *_how(selector)])
+        return " ".join([*words, _free(kind.name, taken), "--tpu", f"{kind.name}:{topology}", *_how(selector)])
     return " ".join([*words, *_how(selector), "--max", str(wanted.pods)])
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+    return next(one for one in names if one not in taken)
 
 
 def _how(selector: object) -> list[str]:

@@ -73,6 +73,14 @@ def cannot(wanted: Demand, world: World, search: Search, limits: tuple[Limit, ..
         )
     if search.full is not None:
         pool = search.full
+        if 1 < pool.hosts <= (pool.most or 0):  # it is one slice, and no maximum makes two of it
+            return replace(
+                base,
+                sentence=f"{some}: node pool {pool.name} is one slice of {pool.hosts} hosts",
+                binding=f"the slice of node pool {pool.name}",
+                ask=asking.of_pools(wanted),
+                request=asking.create_pool(wanted, _pool_names(world)),
+            )
         more = -(-missing // max(1, room(wanted, pool.allocatable)))
         needed_nodes = (pool.most_per_zone or pool.most or 0) + whole(pool, more)
         return replace(
@@ -108,8 +116,16 @@ def cannot(wanted: Demand, world: World, search: Search, limits: tuple[Limit, ..
         )
     why = _nearest_pool(wanted, world)
     return replace(
-        base, sentence=why, binding="no node pool fits", ask=asking.of_pools(wanted), request=asking.create_pool(wanted)
+        base,
+        sentence=why,
+        binding="no node pool fits",
+        ask=asking.of_pools(wanted),
+        request=asking.create_pool(wanted, _pool_names(world)),
     )
+
+
+def _pool_names(world: World) -> frozenset[str]:
+    return frozenset(pool.name for pool in world.pools or ())
 
 
 def _nearest_pool(wanted: Demand, world: World) -> str:

@@ -279,7 +279,10 @@ def test_a_tpu_slice_stands_in_one_pool() -> None:
     assert fit(slice_, world(pools=(short, {**short, "name": "other"}))).verdict == "cannot fit"
     two = Demand(8, **{key: getattr(slice_, key) for key in ("requests", "selector", "tolerations")}, group=4,
                  exclusive=True)  # fmt: skip
-    assert fit(two, world(pools=(api,))).verdict == "cannot fit"
+    found = fit(two, world(pools=(api,)))
+    assert found.verdict == "cannot fit"
+    assert "node pool v5e is one slice of 4 hosts" in found.sentence
+    assert found.request == "%gke_nodepool create v5e-2 --tpu v5e:4x4"
     assert fit(two, world(pools=(api, {**api, "name": "other"}))).verdict == "fits after scale-up"
 
 
