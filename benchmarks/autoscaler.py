@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
+from benchmarks._timing import median_ms
 from gke_notebook.sandbox.autoscaler.fitting import Kind, Room, admitted, by_size, place
 from gke_notebook.sandbox.autoscaler.groups import Group, of_pool
 from gke_notebook.sandbox.autoscaler.scale_up import decide
@@ -81,20 +79,11 @@ def naive(pods: list[dict[str, Any]], groups: list[Group], nodes: list[NodeState
     return asked
 
 
-def _median(work: Callable[[], int], runs: int) -> tuple[float, int]:
-    times, result = [], 0
-    for _ in range(runs):
-        start = time.perf_counter()
-        result = work()
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times), result
-
-
 def main() -> None:
     pods, groups = _pods(), _groups()
     nodes = _nodes(groups)
-    mine, asked = _median(lambda: ours(pods, groups, nodes), RUNS)
-    other, others = _median(lambda: naive(pods, groups, nodes), 1)
+    mine, asked = median_ms(lambda: ours(pods, groups, nodes), RUNS)
+    other, others = median_ms(lambda: naive(pods, groups, nodes), 1)
     print(f"{PODS:,} pods of {KINDS} kinds, {len(groups)} groups, {NODES} full nodes")
     print(f"by kind       {mine:10.1f} ms, {asked} nodes")
     print(f"pod by pod    {other:10.1f} ms, {others} nodes")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from benchmarks._timing import median_ms
 from gke_notebook.insight.demand import Demand, amount_of, demand, why_not_on
 from gke_notebook.insight.fit import fit
 from gke_notebook.insight.pools import pools_of
@@ -97,23 +95,14 @@ def naive(nodes: list[Node], pods: dict[tuple[str, str], BoundPod]) -> int:
     return placed
 
 
-def _median(work: Callable[[], int], runs: int) -> tuple[float, int]:
-    times, result = [], 0
-    for _ in range(runs):
-        start = time.perf_counter()
-        result = work()
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times), result
-
-
 def main() -> None:
     nodes, pods, usage = _nodes(), _pods(), Usage()
     config = {"machineType": "g2-standard-8", "accelerators": [{"acceleratorType": LABEL, "acceleratorCount": "1"}]}
     pools = [{"name": "l4", "config": config, "locations": [ZONE], "autoscaling": {}}]
     usage.replaced(pods)
     amount_of.cache_clear()
-    mine, fits = _median(lambda: ours(nodes, usage, pools), RUNS)
-    other, placed = _median(lambda: naive(nodes, pods), 1)
+    mine, fits = median_ms(lambda: ours(nodes, usage, pools), RUNS)
+    other, placed = median_ms(lambda: naive(nodes, pods), 1)
     print(f"{WANTED:,} nodes wanted, {NODES:,} nodes and {len(pods):,} pods there")
     print(f"node by node  {mine:10.1f} ms, {fits} have room")
     print(f"pod by pod    {other:10.1f} ms, {placed} have room")
